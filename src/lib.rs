@@ -1,1 +1,23 @@
 //! A reverse proxy for Frontegg's MFA routes.
+//!
+//! # Floors
+//!
+//! A module uses only modules of lower floors; inside its own folder it is free.
+//!
+//! ```text
+//! 7  app · cli · sandbox                         wire everything, own the life cycle
+//! 6  edge                                        sockets, connections, admin endpoints
+//! 5  gateway                                     the way of one request: read this first
+//! 4  upstream                                    builds what leaves from receipts, sends it
+//! 3  limit · credential · audit · telemetry      own state, do I/O, don't know each other
+//! 2  caller · subject · event · body · net       read a request; the audit record as data; TLS
+//! 1  config · route                              the settings; the allow-list
+//! 0  model                                       words
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod event;
+pub mod model;
+pub mod route;

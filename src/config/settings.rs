@@ -1,0 +1,369 @@
+//! What the configuration means. If a [`Settings`] exists, it is right: every address
+//! parsed, every secret read, every cross-check done. Each part goes to the one who
+//! needs it; nobody gets the whole.
+
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue, Uri, uri::Authority};
+use rustls::RootCertStore;
+
+use super::{pattern::Pattern, secret::SecretSource};
+use crate::{
+    model::{CallerName, Quota, Region, TenantId, UserId},
+    route::Operation,
+};
+
+/// The whole configuration, as meant.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where callers reach us; at least one.
+    pub listen: Vec<Listen>,
+    /// The admin listener; `None` switches it off.
+    pub admin: Option<Admin>,
+    /// The vendor.
+    pub frontegg: Frontegg,
+    /// What is let through.
+    pub routes: Routes,
+    /// Which of the caller's headers go on.
+    pub headers: Headers,
+    /// On whose behalf.
+    pub subject: Subject,
+    /// Who may call; empty: anyone who reaches a loopback or unix listener.
+    pub callers: Vec<Caller>,
+    /// How often.
+    pub limits: Limits,
+    /// The record of it all.
+    pub audit: Audit,
+    /// Logs.
+    pub telemetry: Telemetry,
+    /// How to stop.
+    pub shutdown: Shutdown,
+}
+
+/// One `[listen]` block.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// Its addresses; at least one.
+    pub addresses: Vec<Bind>,
+    /// Served without and with this prefix; empty or `/…` without a slash at the end.
+    pub base_path: String,
+    /// Names accepted in `Host`, lower case, without port. Empty: see [`Listen::accepts_any_host`].
+    pub allowed_hosts: Vec<String>,
+    /// Values accepted in `Origin`.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// Connections at once.
+    pub max_connections: NonZeroUsize,
+    /// Requests at once.
+    pub max_in_flight: NonZeroUsize,
+    /// Bytes of a request's body.
+    pub max_body: usize,
+    /// Fields of a request's head.
+    pub max_headers: usize,
+    /// From the first byte (or the connection) to the end of a request's head.
+    pub header_timeout: Duration,
+    /// From the end of the head to the end of the body.
+    pub body_timeout: Duration,
+    /// Between two requests.
+    pub idle_timeout: Duration,
+    /// Permission bits of a unix socket.
+    pub unix_mode: u32,
+    /// TLS on the TCP addresses; `None`: plain HTTP.
+    pub tls: Option<ListenTls>,
+}
+
+/// `[listen.tls]`.
+#[derive(Clone, Debug)]
+pub struct ListenTls {
+    /// The chain, leaf first, PEM.
+    pub certificate_file: PathBuf,
+    /// Its key, PEM.
+    pub private_key_file: PathBuf,
+    /// Whose client certificates are believed; `None`: none is asked for.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// A TCP address. `optional`: it is the default's `::1`, which not every machine has.
+    Tcp {
+        /// The address.
+        address: SocketAddr,
+        /// Go on without it where the address family is missing.
+        optional: bool,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl Bind {
+    /// Whether only this machine reaches it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Opens the guarded endpoints to who isn't on loopback.
+    pub key: Option<SecretSource>,
+    /// Whether `POST /quitquitquit` works.
+    pub quit: bool,
+}
+
+/// `[frontegg]`.
+#[derive(Clone, Debug)]
+pub struct Frontegg {
+    /// Whose hosts, for the audit log.
+    pub region: Region,
+    /// Scheme and authority of identity calls; always https.
+    pub identity: Authority,
+    /// The whole URL of the environment authentication; always https.
+    pub auth: Uri,
+    /// The environment's client id.
+    pub client_id: SecretSource,
+    /// Its secret.
+    pub api_key: SecretSource,
+    /// Sent as `frontegg-environment-id`.
+    pub environment_id: Option<HeaderValue>,
+    /// Sent as `frontegg-application-id`.
+    pub application_id: Option<HeaderValue>,
+    /// Sent as `frontegg-vendor-host`.
+    pub vendor_host: Option<HeaderValue>,
+    /// Whose certificates are believed.
+    pub roots: Arc<RootCertStore>,
+    /// Time to connect, name and TLS included.
+    pub connect_timeout: Duration,
+    /// Time for a whole exchange.
+    pub request_timeout: Duration,
+    /// Offer HTTP/2 to the vendor.
+    pub http2: bool,
+    /// How to get out.
+    pub proxy: Egress,
+}
+
+/// The way to the vendor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// As `HTTPS_PROXY` and `NO_PROXY` say.
+    Environment,
+    /// Through this proxy, always.
+    Proxy(Uri),
+}
+
+/// `[routes]`.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// The operations that are let through, `deny` already taken off.
+    pub allowed: Vec<Operation>,
+    /// Further body fields that `recover` may carry.
+    pub recover_extra_fields: Vec<String>,
+}
+
+/// `[headers]`.
+#[derive(Clone, Debug)]
+pub struct Headers {
+    /// Go on beside the standing list.
+    pub forward: Vec<HeaderName>,
+    /// Cookies that go on.
+    pub cookies: Vec<Pattern>,
+}
+
+/// `[subject]`.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Who says on whose behalf.
+    pub from: SubjectFrom,
+    /// Guard: another tenant is refused.
+    pub tenant: Option<TenantId>,
+}
+
+/// Who says on whose behalf a request is.
+#[derive(Clone, Debug)]
+pub enum SubjectFrom {
+    /// Always the same.
+    Fixed {
+        /// The tenant, which is also the guard.
+        tenant: Option<TenantId>,
+        /// The user.
+        user: Option<UserId>,
+    },
+    /// The caller says so, and is trusted to.
+    Headers {
+        /// Names the tenant.
+        tenant: HeaderName,
+        /// Names the user.
+        user: HeaderName,
+    },
+}
+
+/// One `[[callers]]`.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// For the audit log and metrics.
+    pub name: CallerName,
+    /// Its bearer secret.
+    pub token: SecretSource,
+    /// What it may do.
+    pub operations: Vec<Operation>,
+    /// For whom; `None`: for all.
+    pub tenants: Option<Vec<TenantId>>,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Entries of the memory store.
+    pub max_keys: NonZeroUsize,
+    /// Keys the hashes under which emails are counted; `None`: made at start.
+    pub key: Option<SecretSource>,
+    /// Plus-tags are no part of an email's identity.
+    pub fold_subaddress: bool,
+    /// Recovery attempts by email.
+    pub email: Policy,
+    /// Recovery attempts by email and the user's address.
+    pub email_client: Policy,
+    /// Recovery attempts by the user's address.
+    pub client: Policy,
+    /// Guesses of a one-time code.
+    pub code: Policy,
+    /// Codes that are sent.
+    pub send: Policy,
+    /// The vendor's own limits on our address.
+    pub upstream: Vec<(Operation, Policy)>,
+}
+
+/// One limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// All of them hold; empty: the policy is off.
+    pub quotas: Vec<Quota>,
+    /// What to do when one is used up.
+    pub mode: Mode,
+}
+
+/// What a limit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Refuse.
+    Enforce,
+    /// Count, log and audit what would be refused; refuse nothing.
+    Observe,
+}
+
+/// `[audit]`.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// Where records go; at least one, and one acceptance is enough.
+    pub outputs: Vec<Output>,
+    /// When a record counts as kept.
+    pub durability: Durability,
+    /// A sink that takes longer has not accepted.
+    pub timeout: Duration,
+    /// When no sink accepts.
+    pub on_failure: OnFailure,
+    /// How an email appears.
+    pub email: EmailForm,
+    /// Keys the email hashes and the chain.
+    pub key: SecretSource,
+    /// Whether records are chained.
+    pub chain: bool,
+    /// A file that would grow past this is rotated; `None`: never.
+    pub rotate_size: Option<u64>,
+    /// Rotated files that stay; 0: all.
+    pub rotate_keep: usize,
+}
+
+/// A sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A file, appended to, mode 0600.
+    File(PathBuf),
+    /// The standard error.
+    Stderr,
+    /// The standard output.
+    Stdout,
+}
+
+impl Output {
+    /// For logs, metrics and messages.
+    #[must_use]
+    pub fn name(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Stderr => Path::new("stderr"),
+            Self::Stdout => Path::new("stdout"),
+        }
+    }
+}
+
+/// When a record counts as kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// On the disk.
+    Synced,
+    /// Handed to the kernel.
+    Written,
+}
+
+/// When no sink accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Go on without a record.
+    Continue,
+    /// Let nothing through that can't be recorded.
+    Deny,
+}
+
+/// How an email appears in the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmailForm {
+    /// Its keyed hash.
+    Hash,
+    /// `a…@e….com`.
+    Mask,
+    /// As it is.
+    Plain,
+}
+
+/// `[telemetry]`.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// How logs are written.
+    pub log_format: LogFormat,
+    /// tracing-subscriber's filter; `RUST_LOG` wins.
+    pub log: String,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `[shutdown]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Shutdown {
+    /// Serving goes on, not ready, for this long.
+    pub delay: Duration,
+    /// Then requests in flight have this long.
+    pub timeout: Duration,
+}

@@ -1,0 +1,15 @@
+//! The words that all other modules speak: small types that can't be wrong inside.
+//!
+//! Each is parsed where foreign bytes come in and carries the form in which it
+//! goes out again, so that nothing behind the door checks a second time.
+//! No I/O here, no clock, no `async` but [`Deadline::run`].
+
+mod deadline;
+mod ids;
+mod quota;
+mod region;
+
+pub use deadline::{Deadline, Elapsed};
+pub use ids::{CallerName, IdError, PathParameter, RequestId, TenantId, UserId};
+pub use quota::Quota;
+pub use region::{Region, UnknownRegion};
