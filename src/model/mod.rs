@@ -5,11 +5,13 @@
 //! No I/O here, no clock, no `async` but [`Deadline::run`].
 
 mod deadline;
+mod email;
 mod ids;
 mod quota;
 mod region;
 
 pub use deadline::{Deadline, Elapsed};
+pub use email::{CanonicalEmail, EmailError, EmailKey, Subaddress};
 pub use ids::{CallerName, IdError, PathParameter, RequestId, TenantId, UserId};
 pub use quota::Quota;
 pub use region::{Region, UnknownRegion};
