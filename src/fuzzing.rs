@@ -27,12 +27,11 @@ mod tests {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/fuzz/corpus")
             .join(name);
-        let mut inputs = 0_usize;
-        for file in fs::read_dir(corpus).unwrap() {
-            target(&fs::read(file.unwrap().path()).unwrap());
-            inputs += 1;
+        let inputs: Vec<_> = fs::read_dir(corpus).unwrap().collect();
+        assert!(!inputs.is_empty(), "the corpus of {name} is empty");
+        for input in inputs {
+            target(&fs::read(input.unwrap().path()).unwrap());
         }
-        assert!(inputs > 0, "the corpus of {name} is empty");
     }
 
     #[test]

@@ -17,7 +17,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod body;
+pub mod caller;
 pub mod config;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod model;
 pub mod route;
+pub mod subject;

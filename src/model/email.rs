@@ -21,11 +21,12 @@ const LONGEST: usize = 254;
 const ROUNDS: usize = 4;
 
 /// Whether what follows the first `+` of the local part is part of an account's identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Subaddress {
     /// It is not: `a+x@example.com` is `a@example.com`.
     Fold,
     /// It is.
+    #[default]
     Keep,
 }
 

@@ -1,0 +1,521 @@
+//! The strict reading of a JSON body.
+
+use std::{borrow::Cow, collections::HashSet, fmt};
+
+use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::Rules;
+use crate::{
+    model::{CanonicalEmail, EmailError},
+    route::{Facts, Field, FieldKind},
+};
+
+/// What is wrong with a body. Says nothing that the caller did not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A name stands twice in one object, so that two readers may see two things.
+    #[error("a name stands twice in one object")]
+    DuplicateName,
+    /// The email can't be counted for certain.
+    #[error("field email: {0}")]
+    Email(EmailError),
+    /// An object without a member where a proof belongs.
+    #[error("field {0} must be an object with at least one member")]
+    EmptyObject(&'static str),
+    /// A required field is not there.
+    #[error("field {0} is required")]
+    Missing(&'static str),
+    /// It is JSON, but not one object.
+    #[error("must be one JSON object")]
+    NotAnObject,
+    /// It is no JSON text in UTF-8, or something follows it.
+    #[error("must be one JSON text in UTF-8 and nothing after it")]
+    NotJson,
+    /// Not a string, or an empty one.
+    #[error("field {0} must be a non-empty string")]
+    NotText(&'static str),
+    /// A field that this operation doesn't know.
+    #[error("has a field that is not allowed here; routes.extra_fields lets more through")]
+    UnknownField,
+    /// A body where none belongs.
+    #[error("must be absent: this operation takes none")]
+    Unwanted,
+}
+
+/// A body that was checked.
+///
+/// Invariant: every secret that the route table names is in it and not empty.
+#[derive(Clone)]
+pub struct Checked {
+    /// What goes on to the vendor.
+    pub bytes: Bytes,
+    /// The account, where the operation names it by email.
+    pub email: Option<CanonicalEmail>,
+    /// The login that the request is a step of. A secret.
+    pub login_token: Option<Box<str>>,
+    /// Where a code goes to.
+    pub phone: Option<Box<str>>,
+}
+
+impl Checked {
+    /// No body at all.
+    pub(super) const fn empty() -> Self {
+        Self {
+            bytes: Bytes::new(),
+            email: None,
+            login_token: None,
+            phone: None,
+        }
+    }
+}
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checked")
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Checks a body that goes on as it came.
+pub(super) fn check(facts: &Facts, rules: &Rules, body: Bytes) -> Result<Checked, Fault> {
+    let members = members(&body, &[])?;
+    let fields = known(facts, &members)?;
+    let checked = named(&fields, rules)?;
+    drop(members);
+    Ok(Checked {
+        bytes: body,
+        ..checked
+    })
+}
+
+/// Checks the body of `recover` and writes it anew from its checked fields, so that no reader
+/// behind us can find another email in it.
+pub(super) fn recover(facts: &Facts, rules: &Rules, body: &[u8]) -> Result<Checked, Fault> {
+    let members = members(body, &rules.recover_extra_fields)?;
+    let fields = known(facts, &members)?;
+    let extra = |member: &&Member<'_>| !facts.fields.iter().any(|field| field.name == member.name);
+    if members
+        .iter()
+        .filter(extra)
+        .any(|member| member.raw.is_none())
+    {
+        return Err(Fault::UnknownField);
+    }
+    let checked = named(&fields, rules)?;
+    let written = fields
+        .iter()
+        .map(|(_field, member)| *member)
+        .chain(members.iter().filter(extra));
+    Ok(Checked {
+        bytes: write(written, body.len())?,
+        ..checked
+    })
+}
+
+/// One member of the outermost object.
+struct Member<'b> {
+    name: Cow<'b, str>,
+    value: Value<'b>,
+    /// The value as it came; only of a member that was asked for so.
+    raw: Option<&'b str>,
+}
+
+/// What there is to know of a value.
+enum Value<'b> {
+    Object { empty: bool },
+    Other,
+    Text(Cow<'b, str>),
+}
+
+/// The outermost object's members, if the body is one object and strict JSON throughout;
+/// those called as in `raw` also as they came.
+fn members<'b>(body: &'b [u8], raw: &[String]) -> Result<Vec<Member<'b>>, Fault> {
+    let text = std::str::from_utf8(body).map_err(|_not_utf8| Fault::NotJson)?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let members = Outermost { raw }
+        .deserialize(&mut reader)
+        .map_err(|error| fault(&error))?;
+    reader.end().map_err(|_more| Fault::NotJson)?;
+    members.ok_or(Fault::NotAnObject)
+}
+
+/// Only a name that stands twice is raised as a data error by the visitors below.
+fn fault(error: &serde_json::Error) -> Fault {
+    if error.is_data() {
+        Fault::DuplicateName
+    } else {
+        Fault::NotJson
+    }
+}
+
+/// The fields that the route table names, each what it must be.
+fn known<'m, 'b>(
+    facts: &Facts,
+    members: &'m [Member<'b>],
+) -> Result<Vec<(Field, &'m Member<'b>)>, Fault> {
+    let mut found = Vec::with_capacity(facts.fields.len());
+    for &field in facts.fields {
+        let Some(member) = members.iter().find(|member| member.name == field.name) else {
+            if field.required {
+                return Err(Fault::Missing(field.name));
+            }
+            continue;
+        };
+        match (field.kind, &member.value) {
+            (FieldKind::Any, _) | (FieldKind::Object, Value::Object { empty: false }) => {}
+            (FieldKind::Object, _) => return Err(Fault::EmptyObject(field.name)),
+            (FieldKind::Email | FieldKind::Secret | FieldKind::Text, Value::Text(text))
+                if !text.is_empty() => {}
+            (FieldKind::Email | FieldKind::Secret | FieldKind::Text, _) => {
+                return Err(Fault::NotText(field.name));
+            }
+        }
+        found.push((field, member));
+    }
+    Ok(found)
+}
+
+/// Who the body is about.
+fn named(fields: &[(Field, &Member<'_>)], rules: &Rules) -> Result<Checked, Fault> {
+    let mut checked = Checked::empty();
+    for (field, member) in fields {
+        let Value::Text(text) = &member.value else {
+            continue;
+        };
+        match field.name {
+            "email" => {
+                let email = CanonicalEmail::parse(text, rules.subaddress);
+                checked.email = Some(email.map_err(Fault::Email)?);
+            }
+            "mfaToken" => checked.login_token = Some(text.as_ref().into()),
+            "phoneNumber" => checked.phone = Some(text.as_ref().into()),
+            _ => {}
+        }
+    }
+    Ok(checked)
+}
+
+/// Writes an object of these members: names and texts escaped anew, what was asked for raw as it came.
+fn write<'m, 'b: 'm>(
+    members: impl Iterator<Item = &'m Member<'b>>,
+    size: usize,
+) -> Result<Bytes, Fault> {
+    let mut out = Vec::with_capacity(size);
+    for member in members {
+        out.push(if out.is_empty() { b'{' } else { b',' });
+        let written = serde_json::to_writer(&mut out, &member.name).and_then(|()| {
+            out.push(b':');
+            match (member.raw, &member.value) {
+                (Some(raw), _) => out.extend_from_slice(raw.as_bytes()),
+                (None, Value::Text(text)) => serde_json::to_writer(&mut out, text)?,
+                (None, Value::Object { .. } | Value::Other) => out.extend_from_slice(b"null"),
+            }
+            Ok(())
+        });
+        written.map_err(|_impossible| Fault::NotJson)?;
+    }
+    out.push(b'}');
+    Ok(Bytes::from(out))
+}
+
+/// Reads the outermost value; `None` where it is no object.
+struct Outermost<'r> {
+    raw: &'r [String],
+}
+
+impl<'de> DeserializeSeed<'de> for Outermost<'_> {
+    type Value = Option<Vec<Member<'de>>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+/// The visits of a value that is no object: each is read and comes to the same.
+macro_rules! scalars {
+    ($de:lifetime, $result:expr) => {
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_seq<A: SeqAccess<$de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            while items.next_element_seed(Strict)?.is_some() {}
+            Ok($result)
+        }
+    };
+}
+
+impl<'de> Visitor<'de> for Outermost<'_> {
+    type Value = Option<Vec<Member<'de>>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    scalars!('de, None);
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Vec<Member<'de>> = Vec::with_capacity(8);
+        let mut names = Names::default();
+        while let Some(Text(name)) = map.next_key()? {
+            names.note(name.clone())?;
+            let (value, raw) = if self.raw.iter().any(|wanted| *wanted == name) {
+                let raw: &'de RawValue = map.next_value()?;
+                let value = Strict.deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
+                (value.map_err(A::Error::custom)?, Some(raw.get()))
+            } else {
+                (map.next_value_seed(Strict)?, None)
+            };
+            members.push(Member { name, value, raw });
+        }
+        Ok(Some(members))
+    }
+}
+
+/// Reads any value to its end, strictly.
+struct Strict;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    scalars!('de, Value::Other);
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut names = Names::default();
+        while let Some(Text(name)) = map.next_key()? {
+            names.note(name)?;
+            map.next_value_seed(Self)?;
+        }
+        Ok(Value::Object {
+            empty: names.is_empty(),
+        })
+    }
+}
+
+/// A string, borrowed where it has no escape.
+struct Text<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        match reader.deserialize_str(Strict)? {
+            Value::Text(text) => Ok(Self(text)),
+            Value::Object { .. } | Value::Other => Err(D::Error::custom("not a string")),
+        }
+    }
+}
+
+/// The names of one object so far. Few are looked through; a body of 64 KiB can hold
+/// thousands, so many go into a set.
+#[derive(Default)]
+struct Names<'de> {
+    few: Vec<Cow<'de, str>>,
+    many: HashSet<Cow<'de, str>>,
+}
+
+impl<'de> Names<'de> {
+    const FEW: usize = 16;
+
+    fn note<E: serde::de::Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
+        let twice = self.few.contains(&name) || self.many.contains(&name);
+        if twice {
+            return Err(E::custom("a name stands twice"));
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(name);
+        } else {
+            self.many.insert(name);
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.few.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Operation;
+
+    fn recovered(body: &str, extra: &[&str]) -> Result<String, Fault> {
+        let rules = Rules {
+            recover_extra_fields: extra.iter().map(|name| (*name).to_owned()).collect(),
+            ..Rules::default()
+        };
+        recover(Operation::Recover.facts(), &rules, body.as_bytes())
+            .map(|checked| String::from_utf8(checked.bytes.to_vec()).unwrap())
+    }
+
+    fn checked(operation: Operation, body: &str) -> Result<Checked, Fault> {
+        check(
+            operation.facts(),
+            &Rules::default(),
+            Bytes::copy_from_slice(body.as_bytes()),
+        )
+    }
+
+    #[test]
+    fn what_recover_sends_is_written_anew() {
+        let body = r#" { "email" : "\u0061nn@example.com" , "recoveryCode" : "AB\"C" } "#;
+        assert_eq!(
+            recovered(body, &[]).unwrap(),
+            r#"{"recoveryCode":"AB\"C","email":"ann@example.com"}"#
+        );
+        let body = r#"{"x":{"a":[1, 2]},"recoveryCode":"A","email":"a@b.c"}"#;
+        assert_eq!(
+            recovered(body, &["x"]).unwrap(),
+            r#"{"recoveryCode":"A","email":"a@b.c","x":{"a":[1, 2]}}"#
+        );
+        assert_eq!(recovered(body, &[]), Err(Fault::UnknownField));
+        let body = r#"{"x":{"a":1,"a":2},"recoveryCode":"A","email":"a@b.c"}"#;
+        assert_eq!(recovered(body, &["x"]), Err(Fault::DuplicateName));
+    }
+
+    #[test]
+    fn a_proof_that_is_absent_or_empty_is_refused() {
+        for (body, fault) in [
+            ("{}", Fault::Missing("token")),
+            (r#"{"token":""}"#, Fault::NotText("token")),
+            (r#"{"token":null}"#, Fault::NotText("token")),
+            (r#"{"token":123456}"#, Fault::NotText("token")),
+            (r#"{"token":["1"]}"#, Fault::NotText("token")),
+            (r#"{"Token":"123456"}"#, Fault::Missing("token")),
+        ] {
+            assert_eq!(
+                checked(Operation::UserDisable, body).unwrap_err(),
+                fault,
+                "{body}"
+            );
+        }
+        assert!(checked(Operation::UserDisable, r#"{"token":"123456","more":[{}]}"#).is_ok());
+        let options = |value: &str| {
+            checked(
+                Operation::UserWebauthnDisableVerify,
+                &format!(r#"{{"webauthnToken":"w","options":{value}}}"#),
+            )
+        };
+        assert_eq!(options("{}").unwrap_err(), Fault::EmptyObject("options"));
+        assert_eq!(options("[1]").unwrap_err(), Fault::EmptyObject("options"));
+        assert!(options(r#"{"a":1}"#).is_ok());
+        assert_eq!(
+            checked(
+                Operation::LoginSmsEnroll,
+                r#"{"phoneNumber":"+1","mfaToken":""}"#
+            )
+            .unwrap_err(),
+            Fault::NotText("mfaToken")
+        );
+    }
+
+    #[test]
+    fn only_one_strict_object_is_read() {
+        for (body, fault) in [
+            ("", Fault::NotJson),
+            ("[]", Fault::NotAnObject),
+            ("\"x\"", Fault::NotAnObject),
+            (r#"{"token":"1","token":"2"}"#, Fault::DuplicateName),
+            (r#"{"token":"1","\u0074oken":"2"}"#, Fault::DuplicateName),
+            (
+                r#"{"token":"1","a":[{"b":{"c":1,"c":1}}]}"#,
+                Fault::DuplicateName,
+            ),
+            (r#"{"token":"1"} {}"#, Fault::NotJson),
+            (r#"{"token":"1",}"#, Fault::NotJson),
+            (r#"{"token":"\ud800"}"#, Fault::NotJson),
+            ("\u{feff}{\"token\":\"1\"}", Fault::NotJson),
+            (r#"{"token":"1","a":1e999}"#, Fault::NotJson),
+        ] {
+            assert_eq!(
+                checked(Operation::UserDisable, body).unwrap_err(),
+                fault,
+                "{body}"
+            );
+        }
+        let deep = format!(
+            r#"{{"token":"1","a":{}{}}}"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        assert_eq!(
+            checked(Operation::UserDisable, &deep).unwrap_err(),
+            Fault::NotJson
+        );
+        assert_eq!(
+            check(
+                Operation::UserDisable.facts(),
+                &Rules::default(),
+                Bytes::from_static(b"{\"token\":\"\xff\"}")
+            )
+            .unwrap_err(),
+            Fault::NotJson
+        );
+    }
+
+    #[test]
+    fn many_names_are_still_compared() {
+        let names: Vec<String> = (0..5_000)
+            .map(|number| format!("\"n{number}\":1"))
+            .collect();
+        let body = format!(r#"{{"token":"1",{},"n4999":2}}"#, names.join(","));
+        assert_eq!(
+            checked(Operation::UserDisable, &body).unwrap_err(),
+            Fault::DuplicateName
+        );
+    }
+
+    #[test]
+    fn who_it_is_about_is_told() {
+        let told = checked(
+            Operation::LoginSmsEnroll,
+            r#"{"phoneNumber":"+4930","mfaToken":"m"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (told.phone.as_deref(), told.login_token.as_deref()),
+            (Some("+4930"), Some("m"))
+        );
+        assert!(!format!("{told:?}").contains("+4930"));
+    }
+}

@@ -1,0 +1,225 @@
+//! A request's body: read whole and bounded, then checked against the route table.
+//!
+//! [`read`] promises at most `max` bytes within a time; [`check`] that what goes on has one
+//! reading: one JSON object in UTF-8, no name twice at any level, nothing after it, every
+//! proof there and not empty. What `recover` sends is written anew from its checked fields.
+//! Who the body is about is told as [`Checked`]'s fields, so that nobody parses it again.
+
+mod json;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::time::timeout;
+
+pub use json::{Checked, Fault};
+
+use crate::{
+    model::Subaddress,
+    route::{Facts, Operation},
+};
+
+/// Why there is no body to go on.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The caller stopped sending, or sent what is no HTTP body.
+    #[error("the body broke off")]
+    Broken(#[source] hyper::Error),
+    /// It is not what the operation takes.
+    #[error("the body is refused: {0}")]
+    Invalid(#[from] Fault),
+    /// It took longer than `listen.body_timeout`.
+    #[error("the body did not come within {0:?}")]
+    Slow(Duration),
+    /// It is longer than `listen.max_body`.
+    #[error("the body is longer than {max} bytes")]
+    TooLarge {
+        /// The bound.
+        max: usize,
+    },
+    /// It is not plain `application/json` in UTF-8.
+    #[error("the body is not application/json in UTF-8 without a content coding")]
+    UnsupportedMediaType,
+}
+
+/// Reads a whole body of at most `max` bytes within `limit`.
+///
+/// # Errors
+/// [`BodyError::TooLarge`] before a byte is read where `Content-Length` says so.
+pub async fn read(incoming: Incoming, max: usize, limit: Duration) -> Result<Bytes, BodyError> {
+    if incoming.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let announced = incoming.size_hint().lower();
+    if usize::try_from(announced).map_or(true, |announced| announced > max) {
+        return Err(BodyError::TooLarge { max });
+    }
+    timeout(limit, collect(incoming, max))
+        .await
+        .map_err(|_elapsed| BodyError::Slow(limit))?
+}
+
+/// One frame, the usual case, is passed on as it is; only several are copied together.
+async fn collect(mut incoming: Incoming, max: usize) -> Result<Bytes, BodyError> {
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else {
+            continue; // trailers say nothing that we would read
+        };
+        if first
+            .len()
+            .saturating_add(joined.len())
+            .saturating_add(data.len())
+            > max
+        {
+            return Err(BodyError::TooLarge { max });
+        }
+        if first.is_empty() && joined.is_empty() {
+            first = data;
+        } else {
+            joined.extend_from_slice(&first);
+            joined.extend_from_slice(&data);
+            first = Bytes::new();
+        }
+    }
+    Ok(if joined.is_empty() {
+        first
+    } else {
+        joined.freeze()
+    })
+}
+
+/// What the operation's check needs to know of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Further fields that `recover` may carry.
+    pub recover_extra_fields: Vec<String>,
+    /// How an email's plus-tag counts.
+    pub subaddress: Subaddress,
+}
+
+/// Checks a body against the route table.
+///
+/// # Errors
+/// [`BodyError::UnsupportedMediaType`], or [`BodyError::Invalid`] with the first fault found.
+pub fn check(
+    facts: &Facts,
+    rules: &Rules,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Checked, BodyError> {
+    if body.is_empty() && facts.takes_empty_body() {
+        // the vendor's client says application/json here and sends no byte
+        return Ok(Checked::empty());
+    }
+    if facts.method == http::Method::GET {
+        return Err(Fault::Unwanted.into());
+    }
+    if !is_plain_json(headers) {
+        return Err(BodyError::UnsupportedMediaType);
+    }
+    let checked = if facts.operation == Operation::Recover {
+        json::recover(facts, rules, &body)?
+    } else {
+        json::check(facts, rules, body)?
+    };
+    Ok(checked)
+}
+
+/// Whether the head announces `application/json` (RFC 8259: UTF-8) once and no content coding.
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return false;
+    }
+    let Ok(text) = only.to_str() else {
+        return false;
+    };
+    let mut parts = text.split(';');
+    let essence = parts.next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+        && parts.all(|parameter| {
+            let parameter = parameter.trim();
+            let Some((name, value)) = parameter.split_once('=') else {
+                return parameter.is_empty();
+            };
+            // other parameters have no meaning for JSON, and only UTF-8 is JSON
+            !name.eq_ignore_ascii_case("charset")
+                || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn plain(values: &[&'static str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::CONTENT_TYPE, HeaderValue::from_static(value));
+        }
+        is_plain_json(&headers)
+    }
+
+    #[test]
+    fn only_json_in_utf_8_is_plain() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/json;",
+        ] {
+            assert!(plain(&[good]), "{good}");
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "application/jsonp",
+            "application/json; charset=utf-16",
+            "application/x-www-form-urlencoded",
+            "application/json, text/plain",
+        ] {
+            assert!(!plain(&[bad]), "{bad}");
+        }
+        assert!(!plain(&[]), "none");
+        assert!(!plain(&["application/json", "application/json"]), "two");
+    }
+
+    #[test]
+    fn a_content_coding_is_not_read() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert!(!is_plain_json(&headers));
+    }
+
+    #[test]
+    fn an_empty_body_is_enough_where_no_field_is_required() {
+        let headers = HeaderMap::new();
+        let rules = Rules::default();
+        let devices = Operation::UserDevices.facts();
+        assert!(
+            check(devices, &rules, &headers, Bytes::new())
+                .unwrap()
+                .bytes
+                .is_empty()
+        );
+        let refused = check(devices, &rules, &headers, Bytes::from_static(b"{}"));
+        assert!(matches!(refused, Err(BodyError::Invalid(Fault::Unwanted))));
+        let disable = Operation::UserDisable.facts();
+        let refused = check(disable, &rules, &headers, Bytes::new());
+        assert!(matches!(refused, Err(BodyError::UnsupportedMediaType)));
+    }
+}
