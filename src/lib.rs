@@ -24,5 +24,6 @@ pub mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod model;
+pub mod net;
 pub mod route;
 pub mod subject;

@@ -1,0 +1,326 @@
+//! From a host's name to a verified connection, step by step.
+
+use std::{
+    convert::Infallible,
+    env,
+    future::ready,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{
+    Uri,
+    uri::{Authority, Scheme},
+};
+use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use rustls::{
+    ClientConfig, ProtocolVersion,
+    crypto::aws_lc_rs,
+    pki_types::ServerName,
+    version::{TLS12, TLS13},
+};
+use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+use tower::{Service, service_fn};
+
+use super::{
+    egress::Proxy,
+    error::{ConnectError, SetupError, Step, as_io},
+    stream::Stream,
+};
+use crate::{config::Frontegg, model::Deadline};
+
+/// Makes connections to one host of the vendor's.
+///
+/// SECURITY: it knows its host from the start and connects there whatever URI it is called
+/// with, so no answer, redirect or mistake can lead a credential to another one.
+///
+/// Cloning is a reference count; clones share their TLS sessions, for resumption.
+#[derive(Clone)]
+pub struct Connector(Arc<Way>);
+
+/// The way to the host. All that can be known before the first connection is.
+struct Way {
+    target: Uri,
+    target_hop: Arc<str>,
+    /// The host as its certificate must name it.
+    name: ServerName<'static>,
+    proxy: Option<Proxy>,
+    /// Where TCP goes: the target or the proxy.
+    first: Uri,
+    first_host: Box<str>,
+    first_port: u16,
+    first_hop: Arc<str>,
+    tls: TlsConnector,
+    budget: Duration,
+}
+
+/// A step that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// The name has these addresses.
+    Resolved {
+        /// Host and port, the proxy's where there is one.
+        hop: Arc<str>,
+        /// At least one.
+        addresses: Vec<SocketAddr>,
+    },
+    /// There is a TCP connection.
+    Connected(SocketAddr),
+    /// The egress proxy opened a tunnel.
+    Tunnelled,
+    /// The host's certificate is good.
+    Secured {
+        /// TLS 1.2 or 1.3.
+        version: Option<ProtocolVersion>,
+        /// Whether HTTP/2 was chosen.
+        http2: bool,
+    },
+}
+
+/// How far a trial connection came.
+#[derive(Debug)]
+pub struct Probe {
+    /// What worked, in order.
+    pub reached: Vec<Reached>,
+    /// What didn't.
+    pub result: Result<(), ConnectError>,
+}
+
+impl Connector {
+    /// The way to the environment authentication, always with HTTP/1.1.
+    ///
+    /// # Errors
+    /// [`SetupError`] where it can't be taken as it is configured.
+    pub fn to_authentication(settings: &Frontegg) -> Result<Self, SetupError> {
+        let authority = settings.auth.authority();
+        let authority = authority.ok_or_else(|| SetupError::Name("".into()))?;
+        Self::new(authority, settings, &[b"http/1.1"])
+    }
+
+    /// The way to the identity API, with HTTP/2 where `frontegg.http2` says so.
+    ///
+    /// # Errors
+    /// [`SetupError`] where it can't be taken as it is configured.
+    pub fn to_identity(settings: &Frontegg) -> Result<Self, SetupError> {
+        let protocols: &[&[u8]] = if settings.http2 {
+            &[b"h2", b"http/1.1"]
+        } else {
+            &[b"http/1.1"]
+        };
+        Self::new(&settings.identity, settings, protocols)
+    }
+
+    fn new(
+        authority: &Authority,
+        settings: &Frontegg,
+        protocols: &[&[u8]],
+    ) -> Result<Self, SetupError> {
+        let bad_name = || SetupError::Name(authority.as_str().into());
+        let target = Uri::builder()
+            .scheme(Scheme::HTTPS)
+            .authority(authority.clone())
+            .path_and_query("/")
+            .build()
+            .map_err(|_invalid| bad_name())?;
+        let host = bare_host(&target).ok_or_else(bad_name)?;
+        let name = ServerName::try_from(String::from(host)).map_err(|_invalid| bad_name())?;
+        let proxy = Proxy::find(&settings.proxy, &target, |name| env::var(name).ok())?;
+
+        let first = proxy.as_ref().map_or(&target, |proxy| &proxy.uri).clone();
+        let first_host = Box::from(bare_host(&first).ok_or_else(bad_name)?);
+        let first_port = port(&first);
+        Ok(Self(Arc::new(Way {
+            target_hop: hop(&target),
+            target,
+            name,
+            proxy,
+            first_hop: hop(&first),
+            first,
+            first_host,
+            first_port,
+            tls: TlsConnector::from(Arc::new(tls(settings, protocols)?)),
+            budget: settings.connect_timeout,
+        })))
+    }
+
+    /// Makes a connection for nothing but to see how far it comes.
+    pub async fn probe(&self) -> Probe {
+        let mut reached = Vec::with_capacity(4);
+        let stream = self.0.establish(|step| reached.push(step)).await;
+        Probe {
+            result: stream.map(drop),
+            reached,
+        }
+    }
+}
+
+/// Verified against the configured roots, with TLS 1.3 or 1.2, sessions resumed.
+fn tls(settings: &Frontegg, protocols: &[&[u8]]) -> Result<ClientConfig, SetupError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|error| SetupError::Tls(Box::new(error)))?
+        .with_root_certificates(Arc::clone(&settings.roots))
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+impl Way {
+    /// Name, TCP, tunnel, TLS, all within the budget; each step that is done is told to `reached`.
+    async fn establish(&self, mut reached: impl FnMut(Reached)) -> Result<Stream, ConnectError> {
+        let deadline = Deadline::after(self.budget);
+
+        let addresses = self
+            .within(deadline, Step::Resolve, self.resolve())
+            .await??;
+        reached(Reached::Resolved {
+            hop: Arc::clone(&self.first_hop),
+            addresses: addresses.clone(),
+        });
+
+        let dial = self.dial(addresses, deadline.left());
+        let (mut tcp, address) = self.within(deadline, Step::Connect, dial).await??;
+        reached(Reached::Connected(address));
+
+        if let Some(proxy) = &self.proxy {
+            let tunnel = proxy.tunnel(tcp, &self.target);
+            tcp = self
+                .within(deadline, Step::Proxy, tunnel)
+                .await?
+                .map_err(|reason| ConnectError::Proxy {
+                    hop: Arc::clone(&self.first_hop),
+                    reason,
+                })?;
+            reached(Reached::Tunnelled);
+        }
+
+        let handshake = self.tls.connect(self.name.clone(), tcp);
+        let tls = self
+            .within(deadline, Step::Tls, handshake)
+            .await?
+            .map_err(|reason| ConnectError::Tls {
+                hop: Arc::clone(&self.target_hop),
+                reason: Arc::new(reason),
+            })?;
+        let version = tls.get_ref().1.protocol_version();
+        let stream = Stream::new(tls);
+        reached(Reached::Secured {
+            version,
+            http2: stream.is_http2(),
+        });
+        Ok(stream)
+    }
+
+    async fn within<T>(
+        &self,
+        deadline: Deadline,
+        step: Step,
+        work: impl Future<Output = T>,
+    ) -> Result<T, ConnectError> {
+        let hop = match step {
+            Step::Connect | Step::Proxy | Step::Resolve => &self.first_hop,
+            Step::Tls => &self.target_hop,
+        };
+        let done = deadline.run(work).await;
+        done.map_err(|_elapsed| ConnectError::Timeout {
+            hop: Arc::clone(hop),
+            step,
+        })
+    }
+
+    /// Asks the system's resolver, on a thread of its own.
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, ConnectError> {
+        let found = lookup_host((&*self.first_host, self.first_port)).await;
+        let addresses = found.and_then(|found| {
+            let addresses: Vec<_> = found.collect();
+            if addresses.is_empty() {
+                let text = "the name has no address";
+                return Err(io::Error::new(io::ErrorKind::NotFound, text));
+            }
+            Ok(addresses)
+        });
+        addresses.map_err(|reason| ConnectError::Resolve {
+            hop: Arc::clone(&self.first_hop),
+            reason: Arc::new(reason),
+        })
+    }
+
+    /// Connects to one of the addresses. hyper-util's connector races the two families
+    /// (RFC 8305) and shares the time among the addresses.
+    async fn dial(
+        &self,
+        addresses: Vec<SocketAddr>,
+        budget: Duration,
+    ) -> Result<(TcpStream, SocketAddr), ConnectError> {
+        let failed = |reason| ConnectError::Connect {
+            hop: Arc::clone(&self.first_hop),
+            reason: Arc::new(reason),
+        };
+        let resolved = service_fn(move |_name: Name| {
+            ready(Ok::<_, Infallible>(addresses.clone().into_iter()))
+        });
+        let mut tcp = HttpConnector::new_with_resolver(resolved);
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(budget));
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEP_ALIVE));
+        tcp.set_keepalive_interval(Some(KEEP_ALIVE));
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        tcp.set_tcp_user_timeout(Some(USER_TIMEOUT));
+        let stream = tcp.call(self.first.clone()).await;
+        let stream = stream.map_err(|error| failed(as_io(&error)))?.into_inner();
+        let address = stream.peer_addr().map_err(failed)?;
+        Ok((stream, address))
+    }
+}
+
+/// An idle connection that the other end, or a box on the way, has forgotten is noticed after this.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Bytes that nobody acknowledges for this long end their connection (RFC 5482).
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+const USER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The host without the brackets that an IPv6 address has in a URI.
+pub(super) fn bare_host(uri: &Uri) -> Option<&str> {
+    let host = uri.host()?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    Some(bare.unwrap_or(host)).filter(|host| !host.is_empty())
+}
+
+fn port(uri: &Uri) -> u16 {
+    let usual = if uri.scheme() == Some(&Scheme::HTTP) {
+        80
+    } else {
+        443
+    };
+    uri.port_u16().unwrap_or(usual)
+}
+
+fn hop(uri: &Uri) -> Arc<str> {
+    Arc::from(format!("{}:{}", uri.host().unwrap_or_default(), port(uri)))
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Connects to its own host, whatever the URI says.
+    fn call(&mut self, _uri: Uri) -> Self::Future {
+        let way = Arc::clone(&self.0);
+        Box::pin(async move { way.establish(|_reached| ()).await })
+    }
+}

@@ -1,0 +1,22 @@
+//! How to reach the vendor: name, TCP, egress proxy, TLS.
+//!
+//! A [`Connector`] is made for one host and reaches no other. It verifies the host's
+//! certificate, always: nothing here can switch that off. Everything that could be wrong with
+//! the configuration is found when it is made, everything that goes wrong later is a
+//! [`ConnectError`], and all steps of a connection share one budget of time.
+//!
+//! What is said over a connection is left to `credential` and `upstream`.
+
+mod connector;
+mod egress;
+mod error;
+mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use connector::{Connector, Probe, Reached};
+pub(crate) use error::root_cause;
+pub use error::{ConnectError, SetupError, Step};
+pub use stream::{ConnectedSince, Stream};
