@@ -20,6 +20,7 @@
 pub mod body;
 pub mod caller;
 pub mod config;
+pub mod credential;
 pub mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
