@@ -28,3 +28,4 @@ pub mod model;
 pub mod net;
 pub mod route;
 pub mod subject;
+pub mod upstream;

@@ -1,0 +1,61 @@
+//! The names of headers on a request that leaves: which come from the caller, which are ours.
+
+use http::{
+    HeaderName,
+    header::{
+        ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
+        EXPECT, FORWARDED, HOST, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        USER_AGENT,
+    },
+};
+
+/// The caller's headers that always go on.
+pub(super) static FORWARDED_ALWAYS: [HeaderName; 8] = [
+    ACCEPT,
+    ACCEPT_LANGUAGE,
+    CONTENT_TYPE,
+    USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-frontegg-sdk"),
+    HeaderName::from_static("x-frontegg-framework"),
+];
+
+pub(super) const APPLICATION_ID: HeaderName = HeaderName::from_static("frontegg-application-id");
+pub(super) const ENVIRONMENT_ID: HeaderName = HeaderName::from_static("frontegg-environment-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const TENANT_ID: HeaderName = HeaderName::from_static("frontegg-tenant-id");
+pub(super) const USER_ID: HeaderName = HeaderName::from_static("frontegg-user-id");
+pub(super) const VENDOR_HOST: HeaderName = HeaderName::from_static("frontegg-vendor-host");
+
+/// SECURITY: never taken from a caller, even if the configuration should name them: they say
+/// who acts, from where, or how the message is framed.
+pub(super) static OURS: [HeaderName; 27] = [
+    APPLICATION_ID,
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_LENGTH,
+    COOKIE,
+    ENVIRONMENT_ID,
+    EXPECT,
+    FORWARDED,
+    HOST,
+    PROXY_AUTHORIZATION,
+    REQUEST_ID,
+    TE,
+    TENANT_ID,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    USER_ID,
+    VENDOR_HOST,
+    HeaderName::from_static("frontegg-vendor-id"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("x-access-token"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-frontegg-forwarded-for"),
+    HeaderName::from_static("x-frontegg-headers-verifier"),
+    HeaderName::from_static("x-mfa-gateway-key"),
+    HeaderName::from_static("x-real-ip"),
+];

@@ -1,0 +1,154 @@
+//! What comes back: the vendor's answer, whole, with the headers that go on to the caller.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{
+        CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, DATE, ETAG, RETRY_AFTER,
+        SET_COOKIE, WWW_AUTHENTICATE,
+    },
+};
+
+/// Bytes of an answer's body that are taken.
+pub const MAX_ANSWER: usize = 1024 * 1024;
+
+/// The vendor's answer.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The headers that go on, beside those that begin with [`RATE_LIMIT`]. The others speak for
+/// the vendor's origin (HSTS, CORS, `Alt-Svc`) or for one connection.
+static PASSED: [HeaderName; 10] = [
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_TYPE,
+    DATE,
+    ETAG,
+    RETRY_AFTER,
+    SET_COOKIE,
+    TRACE_ID,
+    WWW_AUTHENTICATE,
+];
+
+const TRACE_ID: HeaderName = HeaderName::from_static("frontegg-trace-id");
+const RATE_LIMIT: &str = "x-rate-limit-";
+
+fn passes(name: &HeaderName) -> bool {
+    PASSED.contains(name) || name.as_str().starts_with(RATE_LIMIT)
+}
+
+impl Reply {
+    pub(super) fn new(status: StatusCode, received: HeaderMap, body: Bytes) -> Self {
+        let mut headers = HeaderMap::with_capacity(PASSED.len());
+        let mut current = None;
+        // a name comes once, with the first of its values
+        for (name, value) in received {
+            current = name.or(current);
+            if let Some(name) = current.as_ref().filter(|name| passes(name)) {
+                headers.append(name, value);
+            }
+        }
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// As it came.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Only those that go on to the caller.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The vendor's own id of the request.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&HeaderValue> {
+        self.headers.get(&TRACE_ID)
+    }
+
+    /// Status, headers and body, as they go on to the caller.
+    #[must_use]
+    pub fn into_parts(self) -> (StatusCode, HeaderMap, Bytes) {
+        (self.status, self.headers, self.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn reply(headers: &[(&str, &str)]) -> Reply {
+        let headers = headers.iter().map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            (name, HeaderValue::from_str(value).unwrap())
+        });
+        let mut received = HeaderMap::new();
+        for (name, value) in headers {
+            received.append(name, value);
+        }
+        Reply::new(StatusCode::OK, received, Bytes::new())
+    }
+
+    #[test]
+    fn what_speaks_for_another_origin_or_connection_stays_here() {
+        let reply = reply(&[
+            ("content-type", "application/json"),
+            ("strict-transport-security", "max-age=1"),
+            ("access-control-allow-origin", "*"),
+            ("alt-svc", "h3"),
+            ("connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
+            ("server", "x"),
+            ("x-rate-limit-reset", "2026-01-01T00:00:00Z"),
+            ("x-rate", "1"),
+            ("frontegg-trace-id", "abc"),
+        ]);
+        let names: Vec<_> = reply.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(
+            names,
+            ["content-type", "x-rate-limit-reset", "frontegg-trace-id"]
+        );
+        assert_eq!(reply.trace_id().unwrap(), "abc");
+    }
+
+    #[test]
+    fn every_cookie_is_passed_in_its_order() {
+        let reply = reply(&[
+            ("set-cookie", "a=1"),
+            ("x-drop", "1"),
+            ("set-cookie", "b=2"),
+            ("x-drop", "2"),
+            ("set-cookie", "c=3"),
+        ]);
+        let cookies: Vec<_> = reply.headers().get_all(SET_COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1", "b=2", "c=3"]);
+        assert_eq!(reply.headers().len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_outside_the_list_goes_back(
+            headers in vec(("(x-rate-limit-)?[a-z-]{1,20}|set-cookie|etag|date", "[ -~]{0,9}"), 0..20),
+        ) {
+            let headers: Vec<_> = headers.iter().map(|(n, v)| (&**n, v.trim())).collect();
+            for name in reply(&headers).headers().keys() {
+                prop_assert!(passes(name), "{}", name);
+            }
+        }
+    }
+}

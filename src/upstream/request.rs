@@ -1,0 +1,372 @@
+//! What leaves: the one place that decides which headers go to the vendor.
+//!
+//! From the caller come only the headers of a list and the cookies that match. Everything
+//! that names a credential, a tenant, a user or an environment is set here, last, and replaces.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
+    header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE},
+    uri::{Authority, Parts, PathAndQuery, Scheme},
+};
+use http_body_util::Full;
+
+use super::names::{
+    APPLICATION_ID, ENVIRONMENT_ID, FORWARDED_ALWAYS, OURS, REQUEST_ID, TENANT_ID, USER_ID,
+    VENDOR_HOST,
+};
+use crate::{
+    config::{Frontegg, Headers, Pattern},
+    credential::Bearer,
+    model::{RequestId, TenantId, UserId},
+    route::{Operation, SubjectRule},
+};
+
+/// What is the same for every request, prepared once. Cloning it for each worker is fine.
+#[derive(Clone, Debug)]
+pub struct Blueprint {
+    authority: Authority,
+    constant: Vec<(HeaderName, HeaderValue)>,
+    forward: Vec<HeaderName>,
+    cookies: Vec<Pattern>,
+}
+
+/// A request as the gateway has checked it.
+#[derive(Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// What it is for; the method and the subject headers follow from it.
+    pub operation: Operation,
+    /// The vendor's path, matched byte by byte, with the query if one may go on.
+    pub path_and_query: &'a PathAndQuery,
+    /// The tenant, where it is known.
+    pub tenant: Option<&'a TenantId>,
+    /// The user, where it is known.
+    pub user: Option<&'a UserId>,
+    /// Our id of it.
+    pub request_id: RequestId,
+    /// What the caller sent.
+    pub caller_headers: &'a HeaderMap,
+    /// The body that was checked.
+    pub body: &'a Bytes,
+}
+
+/// A request that is fit to leave. Made only by [`Blueprint::build`].
+pub struct UpstreamRequest(Request<Full<Bytes>>);
+
+impl UpstreamRequest {
+    pub(super) fn into_http(self) -> Request<Full<Bytes>> {
+        self.0
+    }
+}
+
+/// Bodies and cookies are secrets, so only the first line is shown.
+impl fmt::Debug for UpstreamRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.method(), self.0.uri().path())
+    }
+}
+
+impl Blueprint {
+    /// For the vendor and the headers as configured.
+    #[must_use]
+    pub fn new(settings: &Frontegg, headers: &Headers) -> Self {
+        let constant = [
+            (ENVIRONMENT_ID, &settings.environment_id),
+            (APPLICATION_ID, &settings.application_id),
+            (VENDOR_HOST, &settings.vendor_host),
+        ];
+        let constant = constant
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?)));
+        let mut forward = Vec::with_capacity(headers.forward.len());
+        for name in &headers.forward {
+            // each once, or its values would leave twice
+            let known = OURS.iter().chain(&FORWARDED_ALWAYS).chain(&forward);
+            if !known.into_iter().any(|known| known == name) {
+                forward.push(name.clone());
+            }
+        }
+        Self {
+            authority: settings.identity.clone(),
+            constant: constant.collect(),
+            forward,
+            cookies: headers.cookies.clone(),
+        }
+    }
+
+    /// What leaves for this request, on this credential.
+    #[must_use]
+    pub fn build(&self, outgoing: Outgoing<'_>, bearer: &Bearer) -> UpstreamRequest {
+        let facts = outgoing.operation.facts();
+        let mut request = Request::new(Full::new(outgoing.body.clone()));
+        *request.method_mut() = facts.method.clone();
+        *request.uri_mut() = self.uri(outgoing.path_and_query);
+
+        let headers = request.headers_mut();
+        headers.reserve(USUALLY);
+        for name in FORWARDED_ALWAYS.iter().chain(&self.forward) {
+            for value in outgoing.caller_headers.get_all(name) {
+                headers.append(name, value.clone());
+            }
+        }
+        if let Some(cookies) = self.cookies(outgoing.caller_headers) {
+            headers.insert(COOKIE, cookies);
+        }
+
+        for (name, value) in &self.constant {
+            headers.insert(name, value.clone());
+        }
+        let (tenant, user) = match facts.subject {
+            SubjectRule::Nobody => (None, None),
+            SubjectRule::TenantIfKnown => (outgoing.tenant, None),
+            SubjectRule::User | SubjectRule::UserAndTenant => (outgoing.tenant, outgoing.user),
+        };
+        if let Some(tenant) = tenant {
+            headers.insert(TENANT_ID, tenant.as_header().clone());
+        }
+        if let Some(user) = user {
+            headers.insert(USER_ID, user.as_header().clone());
+        }
+        if facts.method != Method::GET {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(outgoing.body.len()));
+        }
+        headers.insert(REQUEST_ID, outgoing.request_id.to_header());
+        headers.insert(AUTHORIZATION, bearer.as_header().clone());
+        UpstreamRequest(request)
+    }
+
+    fn uri(&self, path_and_query: &PathAndQuery) -> Uri {
+        let mut parts = Parts::default();
+        parts.scheme = Some(Scheme::HTTPS);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path_and_query.clone());
+        #[expect(
+            clippy::expect_used,
+            reason = "scheme, authority and path are there, and that is all that is asked"
+        )]
+        Uri::from_parts(parts).expect("a URI of all its parts")
+    }
+
+    /// The cookies whose names match, in one header; a browser sends many that are the app's own.
+    fn cookies(&self, caller: &HeaderMap) -> Option<HeaderValue> {
+        let mut kept = Vec::new();
+        for header in caller.get_all(COOKIE) {
+            for pair in header.as_bytes().split(|byte| *byte == b';') {
+                let pair = pair.trim_ascii();
+                if self.takes_cookie(pair) {
+                    if !kept.is_empty() {
+                        kept.extend_from_slice(b"; ");
+                    }
+                    kept.extend_from_slice(pair);
+                }
+            }
+        }
+        if kept.is_empty() {
+            return None;
+        }
+        let mut value = HeaderValue::from_maybe_shared(Bytes::from(kept)).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    fn takes_cookie(&self, pair: &[u8]) -> bool {
+        let name = pair.split(|byte| *byte == b'=').next();
+        let name = name.filter(|name| name.len() < pair.len());
+        let name = name.and_then(|name| str::from_utf8(name).ok());
+        name.is_some_and(|name| self.cookies.iter().any(|pattern| pattern.matches(name)))
+    }
+}
+
+/// Headers of a usual request, so that the map grows once.
+const USUALLY: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::{credential::bearer_for_tests, net::testing::Ca};
+
+    fn blueprint(forward: &[&str], cookies: &[&str]) -> Blueprint {
+        let mut settings = Ca::new().settings(([127, 0, 0, 1], 8443).into());
+        settings.environment_id = Some(HeaderValue::from_static("env-1"));
+        let headers = Headers {
+            forward: forward.iter().map(|name| name.parse().unwrap()).collect(),
+            cookies: cookies
+                .iter()
+                .map(|text| Pattern::new((*text).to_owned()))
+                .collect(),
+        };
+        Blueprint::new(&settings, &headers)
+    }
+
+    fn map(headers: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().unwrap();
+            map.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    fn build(
+        blueprint: &Blueprint,
+        operation: Operation,
+        caller_headers: &HeaderMap,
+    ) -> Request<Full<Bytes>> {
+        let outgoing = Outgoing {
+            operation,
+            path_and_query: &PathAndQuery::from_static("/identity/x?mfaToken=a%20b"),
+            tenant: Some(&TenantId::parse("tenant-1").unwrap()),
+            user: Some(&UserId::parse("user-1").unwrap()),
+            request_id: RequestId::new(),
+            caller_headers,
+            body: &Bytes::from_static(b"{}"),
+        };
+        blueprint
+            .build(outgoing, &bearer_for_tests("Bearer ours"))
+            .into_http()
+    }
+
+    #[test]
+    fn the_uri_is_the_vendors_host_with_the_path_as_it_came() {
+        let request = build(&blueprint(&[], &[]), Operation::Recover, &HeaderMap::new());
+        assert_eq!(request.method(), Method::POST);
+        assert_eq!(
+            request.uri(),
+            "https://127.0.0.1:8443/identity/x?mfaToken=a%20b"
+        );
+    }
+
+    #[test]
+    fn what_names_a_credential_a_subject_or_an_address_is_ours_alone() {
+        let caller = map(&[
+            ("authorization", "Bearer theirs"),
+            ("x-access-token", "theirs"),
+            ("frontegg-tenant-id", "theirs"),
+            ("frontegg-user-id", "theirs"),
+            ("frontegg-environment-id", "theirs"),
+            ("frontegg-vendor-host", "theirs"),
+            ("x-request-id", "theirs"),
+            ("x-forwarded-for", "theirs"),
+            ("x-frontegg-forwarded-for", "theirs"),
+            ("accept-encoding", "theirs"),
+            ("host", "theirs"),
+            ("accept", "application/json"),
+        ]);
+        let every: Vec<&str> = caller.keys().map(HeaderName::as_str).collect();
+        let request = build(&blueprint(&every, &[]), Operation::UserDisable, &caller);
+        let headers = request.headers();
+        assert_eq!(headers[AUTHORIZATION], "Bearer ours");
+        assert_eq!(headers[TENANT_ID], "tenant-1");
+        assert_eq!(headers[USER_ID], "user-1");
+        assert_eq!(headers[ENVIRONMENT_ID], "env-1");
+        assert_eq!(headers[CONTENT_LENGTH], "2");
+        assert!(headers[AUTHORIZATION].is_sensitive());
+        let theirs: Vec<_> = headers
+            .iter()
+            .filter(|(_, value)| *value == "theirs")
+            .collect();
+        assert_eq!(theirs.len(), 1, "{theirs:?}");
+        assert_eq!(
+            theirs[0].0, "accept-encoding",
+            "configured, and nobody's secret"
+        );
+    }
+
+    #[test]
+    fn the_operation_decides_which_subject_headers_leave() {
+        let blueprint = blueprint(&[], &[]);
+        for (operation, tenant, user) in [
+            (Operation::Recover, false, false),
+            (Operation::PolicyGet, true, false),
+            (Operation::UserDevices, true, true),
+            (Operation::UserSmsDisable, true, true),
+        ] {
+            let request = build(&blueprint, operation, &HeaderMap::new());
+            assert_eq!(
+                request.headers().contains_key(TENANT_ID),
+                tenant,
+                "{operation:?}"
+            );
+            assert_eq!(
+                request.headers().contains_key(USER_ID),
+                user,
+                "{operation:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_matching_cookies_leave_in_one_header() {
+        let blueprint = blueprint(&[], &["fe_*", "exact"]);
+        let caller = map(&[
+            ("cookie", "session=secret; fe_refresh=a=b;exact=1"),
+            ("cookie", "nameless; exacter=2; fe_device=\"q\""),
+        ]);
+        let request = build(&blueprint, Operation::Recover, &caller);
+        let cookies: Vec<_> = request.headers().get_all(COOKIE).iter().collect();
+        assert_eq!(cookies, ["fe_refresh=a=b; exact=1; fe_device=\"q\""]);
+        assert!(cookies[0].is_sensitive());
+
+        let caller = map(&[("cookie", "session=secret")]);
+        let request = build(&blueprint, Operation::Recover, &caller);
+        assert!(!request.headers().contains_key(COOKIE));
+    }
+
+    #[test]
+    fn nothing_secret_prints() {
+        let caller = map(&[("cookie", "fe_a=canary")]);
+        let outgoing = Outgoing {
+            operation: Operation::LoginRememberDevice,
+            path_and_query: &PathAndQuery::from_static("/identity/x?mfaToken=canary"),
+            tenant: None,
+            user: None,
+            request_id: RequestId::new(),
+            caller_headers: &caller,
+            body: &Bytes::from_static(b"canary"),
+        };
+        let request = blueprint(&[], &["*"]).build(outgoing, &bearer_for_tests("canary"));
+        assert_eq!(format!("{request:?}"), "GET /identity/x");
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_outside_the_list_leaves_and_exactly_one_authorization(
+            caller in vec(
+                (
+                    "x-extra|[a-z-]{1,20}|(frontegg|x-frontegg|x|proxy)-[a-z-]{1,15}|authorization|cookie|host|\
+                     accept|content-type|frontegg-tenant-id|frontegg-user-id|x-request-id|connection",
+                    "[!-~]([ -~]{0,20}[!-~])?",
+                ),
+                0..30,
+            ),
+            forward in vec("[a-z]{1,6}|authorization|host|cookie|frontegg-user-id|x-extra|x-extra", 0..6),
+            operation in proptest::sample::select(Operation::ALL),
+        ) {
+            let headers: Vec<_> = caller.iter().map(|(n, v)| (&**n, &**v)).collect();
+            let forward: Vec<_> = forward.iter().map(String::as_str).collect();
+            let blueprint = blueprint(&forward, &["fe_*"]);
+            let request = build(&blueprint, operation, &map(&headers));
+            let ours = [
+                AUTHORIZATION, CONTENT_LENGTH, COOKIE, ENVIRONMENT_ID, REQUEST_ID, TENANT_ID, USER_ID,
+            ];
+            for name in request.headers().keys() {
+                let forwarded = forward.contains(&name.as_str()) && !OURS.contains(name);
+                prop_assert!(
+                    ours.contains(name) || FORWARDED_ALWAYS.contains(name) || forwarded,
+                    "{}", name
+                );
+            }
+            let authorization: Vec<_> = request.headers().get_all(AUTHORIZATION).iter().collect();
+            prop_assert_eq!(authorization, ["Bearer ours"]);
+            let all = |headers: &HeaderMap| headers.get_all("x-extra").iter().count();
+            prop_assert!(all(request.headers()) <= all(&map(&headers)));
+            for name in [TENANT_ID, USER_ID, COOKIE, CONTENT_LENGTH, REQUEST_ID] {
+                prop_assert!(request.headers().get_all(name).iter().count() <= 1);
+            }
+        }
+    }
+}
