@@ -29,3 +29,6 @@ pub mod net;
 pub mod route;
 pub mod subject;
 pub mod upstream;
+pub mod telemetry;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;

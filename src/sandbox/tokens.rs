@@ -1,0 +1,256 @@
+//! The tokens of the stand-in: the environment's, and those of users with their JWKS.
+//!
+//! The environment's token is signed with a key that only the stand-in has (HS256); a
+//! new key makes all earlier tokens void. Users' tokens are RS256, as the vendor's.
+
+use std::sync::OnceLock;
+
+use aws_lc_rs::{encoding::AsDer, rsa};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode,
+    jwk::{Jwk, JwkSet, PublicKeyUse},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{locked::Locked, random};
+
+/// The `acr` of a token whose user has shown a second factor.
+pub const MULTI_FACTOR: &str = "http://schemas.openid.net/pape/policies/2007/06/multi-factor";
+
+/// A token could not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// No RSA key could be made.
+    #[error("can't make a key for users' tokens")]
+    Key,
+    /// The JWT library refused the key or the claims.
+    #[error("can't sign a token")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+}
+
+/// What the environment's token says.
+#[derive(Debug, Deserialize, Serialize)]
+struct VendorClaims {
+    scopes: Vec<String>,
+    r#type: String,
+    #[serde(rename = "vendorId")]
+    vendor_id: String,
+    iat: u64,
+    exp: u64,
+}
+
+/// What a user's token says, in the vendor's names.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserClaims {
+    /// The user.
+    pub sub: String,
+    /// The tenant that the user is in now.
+    pub tenant_id: String,
+    /// All tenants of the user.
+    pub tenant_ids: Vec<String>,
+    /// The user's address.
+    pub email: String,
+    /// The user's name.
+    pub name: String,
+    /// Role keys.
+    pub roles: Vec<String>,
+    /// Permission keys.
+    pub permissions: Vec<String>,
+    /// The session.
+    pub sid: String,
+    /// `userToken`, `userApiToken` or `tenantApiToken`.
+    pub r#type: String,
+    /// The environment's client ID.
+    pub aud: String,
+    /// The vendor host.
+    pub iss: String,
+    /// Issued, in seconds since 1970.
+    pub iat: u64,
+    /// Void from then on, in seconds since 1970.
+    pub exp: u64,
+    /// [`MULTI_FACTOR`] after a step-up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// How the user authenticated; holds `mfa` after a step-up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amr: Option<Vec<String>>,
+    /// When the user did, in seconds since 1970.
+    #[serde(default, rename = "auth_time", skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<u64>,
+}
+
+/// Signs and checks both kinds.
+pub(super) struct Signer {
+    vendor: Locked<[u8; 32]>,
+    /// Made when first asked for: an RSA key takes a tenth of a second, and most
+    /// tests need none.
+    user: OnceLock<UserKey>,
+}
+
+struct UserKey {
+    id: String,
+    sign: EncodingKey,
+    verify: DecodingKey,
+    public: Jwk,
+}
+
+impl Signer {
+    pub(super) fn new() -> Self {
+        Self {
+            vendor: Locked::new(random::bytes()),
+            user: OnceLock::new(),
+        }
+    }
+
+    /// A token of the environment `vendor_id`, void after `lifetime` seconds.
+    pub(super) fn vendor(
+        &self,
+        vendor_id: &str,
+        now: u64,
+        lifetime: u64,
+    ) -> Result<String, TokenError> {
+        let claims = VendorClaims {
+            scopes: Vec::new(),
+            r#type: "vendor".to_owned(),
+            vendor_id: vendor_id.to_owned(),
+            iat: now,
+            exp: now.saturating_add(lifetime),
+        };
+        let key = self.vendor.with(|key| EncodingKey::from_secret(key));
+        Ok(encode(&Header::new(Algorithm::HS256), &claims, &key)?)
+    }
+
+    /// Whether this is a token of the environment that is neither expired nor revoked.
+    pub(super) fn is_vendor(&self, token: &str, now: u64) -> bool {
+        let key = self.vendor.with(|key| DecodingKey::from_secret(key));
+        read::<VendorClaims>(token, &key, Algorithm::HS256)
+            .is_some_and(|claims| claims.r#type == "vendor" && now < claims.exp)
+    }
+
+    /// Makes all tokens of the environment void.
+    pub(super) fn revoke(&self) {
+        self.vendor.with(|key| *key = random::bytes());
+    }
+
+    /// A user's token that says `claims`.
+    pub(super) fn user(&self, claims: &UserClaims) -> Result<String, TokenError> {
+        let key = self.user_key()?;
+        let mut header = Header::new(Algorithm::RS256);
+        header.kid = Some(key.id.clone());
+        Ok(encode(&header, claims, &key.sign)?)
+    }
+
+    /// What a user's token says, unless it is forged or expired.
+    pub(super) fn read_user(&self, token: &str, now: u64) -> Option<UserClaims> {
+        let key = self.user.get()?;
+        read::<UserClaims>(token, &key.verify, Algorithm::RS256).filter(|claims| now < claims.exp)
+    }
+
+    /// The keys that users' tokens are checked with.
+    pub(super) fn jwks(&self) -> Result<JwkSet, TokenError> {
+        Ok(JwkSet {
+            keys: vec![self.user_key()?.public.clone()],
+        })
+    }
+
+    fn user_key(&self) -> Result<&UserKey, TokenError> {
+        if let Some(key) = self.user.get() {
+            return Ok(key);
+        }
+        let made = UserKey::new()?;
+        Ok(self.user.get_or_init(|| made))
+    }
+}
+
+impl UserKey {
+    fn new() -> Result<Self, TokenError> {
+        /// RFC 5208 wraps the RFC 8017 key that the JWT library wants; for RSA keys
+        /// of 2048 bits the wrapping in front is always of this length.
+        const WRAPPING: usize = 26;
+        let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).map_err(|_| TokenError::Key)?;
+        let pkcs8 = pair.as_der().map_err(|_| TokenError::Key)?;
+        let pkcs1 = pkcs8.as_ref().get(WRAPPING..).ok_or(TokenError::Key)?;
+        let sign = EncodingKey::from_rsa_der(pkcs1);
+        let mut public = Jwk::from_encoding_key(&sign, Algorithm::RS256)?;
+        let id = random::token();
+        public.common.key_id = Some(id.clone());
+        public.common.public_key_use = Some(PublicKeyUse::Signature);
+        Ok(Self {
+            id,
+            verify: DecodingKey::from_jwk(&public)?,
+            sign,
+            public,
+        })
+    }
+}
+
+/// The claims of a token that this key signed. Time is the caller's to check: the
+/// stand-in's clock may be ahead of the machine's.
+fn read<T: DeserializeOwned>(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<T> {
+    let mut validation = Validation::new(algorithm);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    decode::<T>(token, key, &validation)
+        .ok()
+        .map(|token| token.claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn claims(now: u64) -> UserClaims {
+        UserClaims {
+            sub: "user".to_owned(),
+            tenant_id: "tenant".to_owned(),
+            tenant_ids: vec!["tenant".to_owned()],
+            email: "user@tenant.example".to_owned(),
+            name: "User".to_owned(),
+            roles: Vec::new(),
+            permissions: Vec::new(),
+            sid: "session".to_owned(),
+            r#type: "userToken".to_owned(),
+            aud: "client".to_owned(),
+            iss: "https://tenant.example".to_owned(),
+            iat: now,
+            exp: now.saturating_add(60),
+            acr: None,
+            amr: None,
+            auth_time: None,
+        }
+    }
+
+    #[test]
+    fn an_environment_token_is_good_until_it_expires_or_is_revoked() {
+        let signer = Signer::new();
+        let token = signer.vendor("client", NOW, 60).unwrap();
+        assert!(signer.is_vendor(&token, NOW));
+        assert!(signer.is_vendor(&token, NOW + 59));
+        assert!(!signer.is_vendor(&token, NOW + 60));
+        signer.revoke();
+        assert!(!signer.is_vendor(&token, NOW));
+        assert!(!signer.is_vendor("no.jwt.at-all", NOW));
+    }
+
+    #[test]
+    fn a_user_token_reads_back_and_is_checked_with_the_published_key() {
+        let signer = Signer::new();
+        let said = claims(NOW);
+        let token = signer.user(&said).unwrap();
+        assert_eq!(signer.read_user(&token, NOW), Some(said.clone()));
+        assert_eq!(signer.read_user(&token, NOW + 60), None);
+        assert!(!signer.is_vendor(&token, NOW));
+
+        let header = jsonwebtoken::decode_header(&token).unwrap();
+        assert_eq!(header.alg, Algorithm::RS256);
+        let keys = signer.jwks().unwrap();
+        let key = DecodingKey::from_jwk(keys.find(&header.kid.unwrap()).unwrap()).unwrap();
+        assert_eq!(read(&token, &key, Algorithm::RS256), Some(said));
+        let other = Signer::new();
+        other.jwks().unwrap();
+        assert_eq!(other.read_user(&token, NOW), None);
+    }
+}
