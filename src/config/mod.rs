@@ -1,13 +1,84 @@
 //! The configuration: what may be written, where it came from, and what it means.
+//!
+//! 1. [`Sources`] are read, one layer each (`sources`, `file`).
+//! 2. Each layer is checked against the table of all keys (`keys`, `kind`), and figment
+//!    lays them over each other (`entries`): the written form.
+//! 3. `meaning` makes [`Settings`] of it: the meant form. If they exist, they are right.
+//!
+//! Every mistake is found in one go and told with its key, its place and the mend. No
+//! text made here repeats a secret, or a value that may be one.
 
+mod changes;
+mod entries;
+mod file;
+mod keys;
+mod kind;
+mod meaning;
+mod nearest;
 mod pattern;
+mod problem;
+mod schema;
 mod secret;
 mod settings;
+mod show;
+mod sources;
+mod units;
 
+#[cfg(test)]
+mod tests;
+
+pub use changes::{changed_keys, reload_blockers};
+pub use keys::{KEYS, Key, Repeats, SECTIONS, Section};
+pub use kind::Kind;
 pub use pattern::Pattern;
+pub use problem::{Origin, Problem, Problems};
+pub use schema::schema;
 pub use secret::SecretSource;
 pub use settings::{
     Admin, Audit, Bind, Caller, Durability, Egress, EmailForm, Frontegg, Headers, Limits, Listen,
     ListenTls, LogFormat, Mode, OnFailure, Output, Policy, Routes, Settings, Shutdown, Subject,
     SubjectFrom, Telemetry,
 };
+pub use show::defaults;
+pub use sources::{DEFAULT_FILE, Sources};
+
+use entries::Entries;
+
+/// A configuration that was read and is right.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it means.
+    pub settings: Settings,
+    /// What is probably a mistake, but not surely.
+    pub warnings: Vec<Problem>,
+    /// What was written, key by key.
+    entries: Entries,
+}
+
+/// Reads the configuration, with everything that it refers to.
+///
+/// # Errors
+/// Every problem that it has.
+pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+    let mut problems = Problems::default();
+    let entries = Entries::read(sources, &mut problems);
+    let (settings, warnings) = meaning::settings(&entries, problems)?;
+    Ok(Loaded {
+        settings,
+        warnings,
+        entries,
+    })
+}
+
+/// For fuzzing: reads any bytes as a configuration file's TOML. Touches no other file.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn raw_toml(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let mut problems = Problems::default();
+        let layer = sources::Layer::of_toml(text);
+        let _entries = Entries::of_layers(layer.as_slice(), &mut problems);
+        for problem in &problems {
+            assert!(!problem.what.is_empty() && !problem.mend.is_empty());
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! needs it; nobody gets the whole.
 
 use std::{
+    fmt,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -53,9 +54,10 @@ pub struct Listen {
     pub addresses: Vec<Bind>,
     /// Served without and with this prefix; empty or `/…` without a slash at the end.
     pub base_path: String,
-    /// Names accepted in `Host`, lower case, without port. Empty: see [`Listen::accepts_any_host`].
+    /// Names accepted in `Host`: lower case, without port or a dot at the end, IPv6 in
+    /// brackets. Empty: loopback addresses take loopback names, all others any.
     pub allowed_hosts: Vec<String>,
-    /// Values accepted in `Origin`.
+    /// Values accepted in `Origin`, lower case.
     pub allowed_origins: Vec<HeaderValue>,
     /// Connections at once.
     pub max_connections: NonZeroUsize,
@@ -109,6 +111,15 @@ impl Bind {
         match self {
             Self::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
             Self::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address, .. } => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -217,7 +228,7 @@ pub struct Caller {
     pub name: CallerName,
     /// Its bearer secret.
     pub token: SecretSource,
-    /// What it may do.
+    /// What it may do, of what [`Routes`] lets through.
     pub operations: Vec<Operation>,
     /// For whom; `None`: for all.
     pub tenants: Option<Vec<TenantId>>,

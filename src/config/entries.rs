@@ -1,0 +1,383 @@
+//! The written form: the layers checked against the table of keys, then laid over each other.
+//!
+//! Each layer is checked by itself, so that a mistake is found and placed although a
+//! later layer covers it; figment then merges what is left and remembers for each value
+//! which layer it came from.
+
+use std::fmt;
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    value::{Dict, Map, Value},
+};
+
+use super::{
+    file::{self, join},
+    keys::{self, KEYS, Key, Repeats, SECTIONS, Section},
+    kind::{Fault, Meant},
+    nearest::nearest,
+    problem::{Origin, Problem, Problems},
+    sources::{Layer, Sources},
+};
+
+/// Operations that have a limit of the vendor's own by default.
+pub(super) const LIMITED_UPSTREAM: [&str; 2] = ["recover", "login.verify"];
+
+/// One key of the effective configuration.
+#[derive(Clone)]
+pub(super) struct Entry {
+    /// Its path, with the index of a repeated section.
+    pub(super) path: String,
+    pub(super) key: &'static Key,
+    pub(super) meant: Meant,
+    pub(super) origin: Origin,
+    /// Which layer it came from; later ones are higher, the default is 0.
+    pub(super) rank: usize,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} ({})", self.path, self.meant.toml(), self.origin)
+    }
+}
+
+/// The effective configuration, key by key, in the order of the table.
+#[derive(Clone, Debug)]
+pub(super) struct Entries(Vec<Entry>);
+
+impl Entries {
+    /// Reads all layers. What is wrong is told, and read as if it weren't there.
+    pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Self {
+        let layers = sources.layers(problems);
+        Self::of_layers(&layers, problems)
+    }
+
+    /// Lays the layers over each other.
+    pub(super) fn of_layers(layers: &[Layer], problems: &mut Problems) -> Self {
+        let mut merged = Figment::new();
+        let mut listeners: Option<&Layer> = None;
+        for layer in layers {
+            let mut values = Checker { layer, problems }.table(&layer.values, "", "");
+            match (listeners, values.get("listen")) {
+                (_, Some(Value::Array(..))) => listeners = Some(layer),
+                // Merged, the table would silently take the place of the whole list.
+                (Some(list), Some(Value::Dict(_tag, table))) => {
+                    let path = table
+                        .keys()
+                        .next()
+                        .map_or_else(|| "listen".to_owned(), |name| join("listen", name));
+                    problems.add(Problem {
+                        origin: layer.origin(&path).clone(),
+                        key: path,
+                        what: format!("for which of the [[listen]] tables of {}?", list.name),
+                        mend: "write it into one of those tables".to_owned(),
+                    });
+                    values.remove("listen");
+                }
+                (_, _) => {}
+            }
+            merged = merged.merge(Checked {
+                name: layer.name.clone(),
+                values,
+            });
+        }
+        let values = Provider::data(&merged)
+            .ok()
+            .and_then(|mut profiles| profiles.remove(&Profile::Default))
+            .unwrap_or_default();
+        let place = |path: &str, value: &Value| {
+            let name = &merged.get_metadata(value.tag())?.name;
+            let rank = layers.iter().position(|layer| layer.name == *name)?;
+            let origin = layers.get(rank)?.origin(path).clone();
+            Some((origin, rank.saturating_add(1)))
+        };
+        Self(settle(&values, place))
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Entry> {
+        self.0.iter()
+    }
+
+    /// The entry at this path.
+    pub(super) fn at(&self, path: &str) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.path == path)
+    }
+
+    /// The paths of all tables of this section, such as `callers[0]`.
+    pub(super) fn tables(&self, section: &str) -> Vec<String> {
+        let mut tables = Vec::new();
+        for entry in self.0.iter().filter(|entry| entry.key.section() == section) {
+            let name = entry.key.name();
+            if let Some(table) = entry.path.strip_suffix(name) {
+                let table = table.strip_suffix('.').unwrap_or(table);
+                if tables.last().is_none_or(|last| last != table) {
+                    tables.push(table.to_owned());
+                }
+            }
+        }
+        tables.dedup();
+        tables
+    }
+}
+
+/// One layer's sound part, for figment.
+struct Checked {
+    name: String,
+    values: Dict,
+}
+
+impl Provider for Checked {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}
+
+/// Checks one layer against the table.
+struct Checker<'a> {
+    layer: &'a Layer,
+    problems: &'a mut Problems,
+}
+
+impl Checker<'_> {
+    fn table(&mut self, written: &Dict, path: &str, pattern: &str) -> Dict {
+        let mut sound = Dict::new();
+        for (name, value) in written {
+            let path = join(path, name);
+            let known = keys::child(pattern, name);
+            let value = if let Some(key) = known.and_then(keys::key) {
+                self.leaf(value, &path, key)
+            } else if let Some(section) = known.and_then(keys::section) {
+                self.section(value, &path, section)
+            } else {
+                self.unknown(&path);
+                None
+            };
+            if let Some(value) = value {
+                sound.insert(name.clone(), value);
+            }
+        }
+        sound
+    }
+
+    fn leaf(&mut self, value: &Value, path: &str, key: &Key) -> Option<Value> {
+        let typed = match value.as_str() {
+            Some(text) if self.layer.is_text => key.kind.typed(text),
+            Some(_) | None => Ok(value.clone()),
+        };
+        let checked = typed.and_then(|value| key.kind.read(&value).map(|_meant| value));
+        checked.map_err(|fault| self.fault(path, fault)).ok()
+    }
+
+    fn section(&mut self, value: &Value, path: &str, section: &Section) -> Option<Value> {
+        let inline = value
+            .as_str()
+            .filter(|_text| self.layer.is_text)
+            .and_then(file::inline);
+        let value = inline.as_ref().unwrap_or(value);
+        if let (Some(table), Repeats::Maybe | Repeats::Never) = (value.as_dict(), section.repeats) {
+            return Some(self.table(table, path, section.path).into());
+        }
+        let items = value
+            .as_array()
+            .filter(|_items| section.repeats != Repeats::Never);
+        let tables =
+            items.and_then(|items| items.iter().map(Value::as_dict).collect::<Option<Vec<_>>>());
+        let Some(tables) = tables else {
+            let (what, mend) = match section.repeats {
+                Repeats::Always => (
+                    "must be a list of tables",
+                    format!("write [[{path}]] above each"),
+                ),
+                Repeats::Maybe => (
+                    "must be a table, or a list of them",
+                    format!("write [{path}], or [[{path}]] above each"),
+                ),
+                Repeats::Never => ("must be a table", format!("write [{path}] above its keys")),
+            };
+            self.fault(
+                path,
+                Fault {
+                    what: what.to_owned(),
+                    mend,
+                },
+            );
+            return None;
+        };
+        let each = tables.into_iter().enumerate();
+        let each = each.map(|(index, table)| {
+            Value::from(self.table(table, &format!("{path}[{index}]"), section.path))
+        });
+        Some(each.collect::<Vec<_>>().into())
+    }
+
+    // SECURITY: says the name only. The value of a misspelt api_key is the API key.
+    fn unknown(&mut self, path: &str) {
+        let mend = nearest_key(path).map_or_else(
+            || "remove it; `mfa-gateway config defaults` lists all keys".to_owned(),
+            |near| format!("did you mean {near}?"),
+        );
+        self.fault(
+            path,
+            Fault {
+                what: "is not a key of the configuration".to_owned(),
+                mend,
+            },
+        );
+    }
+
+    fn fault(&mut self, path: &str, fault: Fault) {
+        self.problems.add(Problem {
+            key: path.to_owned(),
+            origin: self.layer.origin(path).clone(),
+            what: fault.what,
+            mend: fault.mend,
+        });
+    }
+}
+
+/// The known key that is nearest to this path: one with the same name elsewhere, or one
+/// that is spelt much like it.
+fn nearest_key(path: &str) -> Option<&'static str> {
+    let known = || {
+        let sections = SECTIONS.iter().map(|section| section.path);
+        KEYS.iter().map(|key| key.path).chain(sections)
+    };
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let outer = path.strip_suffix(name).unwrap_or_default();
+    let within = known().filter(|key| {
+        key.rsplit_once('.').map_or("", |(table, _)| table) == outer.trim_end_matches('.')
+    });
+    nearest(path, within)
+        .or_else(|| known().find(|key| key.rsplit('.').next() == Some(name)))
+        .or_else(|| nearest(path, known()))
+}
+
+/// Every key of every table, from the merged values or else by default.
+fn settle(values: &Dict, place: impl Fn(&str, &Value) -> Option<(Origin, usize)>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for section in SECTIONS {
+        for (table, written) in instances(values, section) {
+            for key in KEYS.iter().filter(|key| key.section() == section.path) {
+                let path = join(&table, key.name());
+                let value = written.and_then(|table| table.get(key.name()));
+                let said = value.and_then(|value| {
+                    let (origin, rank) = place(&path, value)?;
+                    Some((key.kind.read(value).ok()?, origin, rank))
+                });
+                let settled = said.or_else(|| Some((default_of(key)?, Origin::Default, 0)));
+                if let Some((meant, origin, rank)) = settled {
+                    entries.push(Entry {
+                        path,
+                        key,
+                        meant,
+                        origin,
+                        rank,
+                    });
+                }
+            }
+        }
+    }
+    entries
+}
+
+/// A key's default; `None` where it has none.
+pub(super) fn default_of(key: &Key) -> Option<Meant> {
+    let value = file::inline(key.default)?;
+    key.kind.read(&value).ok()
+}
+
+/// The tables of a section with their paths; a table that isn't written counts as empty.
+fn instances<'a>(values: &'a Dict, section: &Section) -> Vec<(String, Option<&'a Dict>)> {
+    let mut found = vec![(String::new(), Some(values))];
+    let mut pattern = String::new();
+    for segment in section.path.split('.') {
+        pattern = match pattern.as_str() {
+            "" => segment.to_owned(),
+            outer => format!("{outer}.{segment}"),
+        };
+        let repeats = keys::section(&pattern).map_or(Repeats::Never, |section| section.repeats);
+        found = found
+            .into_iter()
+            .flat_map(|(path, table)| inner(&path, table, segment, repeats))
+            .collect();
+    }
+    found
+}
+
+fn inner<'a>(
+    path: &str,
+    table: Option<&'a Dict>,
+    segment: &str,
+    repeats: Repeats,
+) -> Vec<(String, Option<&'a Dict>)> {
+    if segment == "*" {
+        let named = table.into_iter().flat_map(Dict::keys).map(String::as_str);
+        let more = named.filter(|name| !LIMITED_UPSTREAM.contains(name));
+        return LIMITED_UPSTREAM
+            .into_iter()
+            .chain(more)
+            .map(|name| {
+                let inner = table.and_then(|table| table.get(name));
+                (join(path, name), inner.and_then(Value::as_dict))
+            })
+            .collect();
+    }
+    let path = join(path, segment);
+    let value = table.and_then(|table| table.get(segment));
+    match value.and_then(Value::as_array) {
+        Some(items) => {
+            let each = items.iter().enumerate();
+            each.map(|(index, item)| (format!("{path}[{index}]"), item.as_dict()))
+                .collect()
+        }
+        None if repeats == Repeats::Always => Vec::new(),
+        None => vec![(path, value.and_then(Value::as_dict))],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{super::kind::Kind, *};
+
+    #[test]
+    fn the_table_is_sound() {
+        let mut seen = HashSet::new();
+        for key in KEYS {
+            assert!(seen.insert(key.path), "{} stands twice", key.path);
+            assert!(
+                keys::section(key.section()).is_some(),
+                "{} has no section",
+                key.path
+            );
+            assert!(
+                default_of(key).is_some() || key.default.is_empty(),
+                "{}: bad default",
+                key.path
+            );
+            if key.kind == Kind::Secret {
+                let twin = format!("{}_file", key.path);
+                let twin = keys::key(&twin).expect(&twin);
+                assert_eq!(twin.kind, Kind::Path);
+            }
+        }
+        for section in SECTIONS {
+            assert!(seen.insert(section.path), "{} stands twice", section.path);
+        }
+    }
+
+    #[test]
+    fn the_nearest_key_is_found_here_and_elsewhere() {
+        assert_eq!(nearest_key("listen.adress"), Some("listen.address"));
+        assert_eq!(nearest_key("region"), Some("frontegg.region"));
+        assert_eq!(nearest_key("fronteg"), Some("frontegg"));
+        assert_eq!(nearest_key("frontegg.apikey"), Some("frontegg.api_key"));
+        assert_eq!(nearest_key("callers[0].nam"), Some("callers.name"));
+        assert_eq!(nearest_key("zzz"), None);
+    }
+}

@@ -1,0 +1,508 @@
+//! What may be written at a key, and how it is read.
+//!
+//! A value comes typed from a file, or as text from the environment and `--set`; text is
+//! first given the type that the key asks for, so that `0123` stays text where text is meant.
+
+use std::{fmt, num::NonZeroU32, time::Duration};
+
+use figment::value::{Dict, Value};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    file, nearest,
+    units::{parse_duration, parse_size, show_duration, show_size},
+};
+use crate::model::Quota;
+
+/// What may be written at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A whole number.
+    Count {
+        /// The least.
+        least: u64,
+        /// The most.
+        most: u64,
+    },
+    /// A duration such as `10s`.
+    Duration {
+        /// The shortest.
+        least: &'static str,
+        /// The longest.
+        most: &'static str,
+    },
+    /// `true` or `false`.
+    Flag,
+    /// A list of texts.
+    List,
+    /// A text, or a list of them.
+    OneOrMore,
+    /// A file's path; empty: none.
+    Path,
+    /// A list of quotas.
+    Quotas,
+    /// A text that is shown to nobody. Each such key has a twin named `…_file`.
+    Secret,
+    /// A size such as `64KiB`.
+    Size {
+        /// The smallest.
+        least: &'static str,
+        /// The largest.
+        most: &'static str,
+    },
+    /// Text.
+    Text,
+    /// A URL, which may hold a password.
+    Url,
+}
+
+/// A value of its kind.
+#[derive(Clone, Debug)]
+pub(super) enum Meant {
+    Bytes(u64),
+    Duration(Duration),
+    Flag(bool),
+    List(Vec<String>),
+    Number(u64),
+    Quotas(Vec<Quota>),
+    Secret(SecretString),
+    Text(String),
+}
+
+/// A value that isn't of its kind: what is wrong with it, and the mend.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) what: String,
+    pub(super) mend: String,
+}
+
+/// More than any policy needs; each costs a few bytes an email.
+const MOST_QUOTAS: usize = 4;
+const MOST_ATTEMPTS: u32 = 1_000_000;
+const LONGEST_PERIOD: Duration = Duration::from_secs(366 * 86_400);
+
+fn fault(what: impl Into<String>, mend: impl Into<String>) -> Fault {
+    Fault {
+        what: what.into(),
+        mend: mend.into(),
+    }
+}
+
+impl Kind {
+    /// Reads a typed value.
+    ///
+    /// # Errors
+    /// Where it isn't of this kind. The fault repeats the value only where that is no secret.
+    pub(super) fn read(self, value: &Value) -> Result<Meant, Fault> {
+        let wrong = || {
+            fault(
+                format!("must be {}, not {}", self.article(), type_of(value)),
+                format!("write it like {}", self.example()),
+            )
+        };
+        match self {
+            Self::Choice(words) => {
+                let text = value.as_str().ok_or_else(wrong)?;
+                choice(words, text).map(|word| Meant::Text(word.to_owned()))
+            }
+            Self::Count { least, most } => {
+                let number = value.to_i128().ok_or_else(wrong)?;
+                u64::try_from(number)
+                    .ok()
+                    .filter(|number| (least..=most).contains(number))
+                    .map(Meant::Number)
+                    .ok_or_else(|| out_of_range(&least, &most))
+            }
+            Self::Duration { least, most } => {
+                let text = value.as_str().ok_or_else(wrong)?;
+                let duration = parse_duration(text).ok_or_else(|| no_unit(self, text))?;
+                let shortest = parse_duration(least).unwrap_or(Duration::ZERO);
+                let longest = parse_duration(most).unwrap_or(Duration::MAX);
+                (shortest..=longest)
+                    .contains(&duration)
+                    .then_some(Meant::Duration(duration))
+                    .ok_or_else(|| out_of_range(&least, &most))
+            }
+            Self::Flag => value.to_bool().map(Meant::Flag).ok_or_else(wrong),
+            Self::List => texts(value).map(Meant::List).ok_or_else(wrong),
+            Self::OneOrMore => value
+                .as_str()
+                .map(|one| vec![one.to_owned()])
+                .or_else(|| texts(value))
+                .map(Meant::List)
+                .ok_or_else(wrong),
+            Self::Quotas => quotas(value.as_array().ok_or_else(wrong)?).map(Meant::Quotas),
+            Self::Secret => {
+                let text = value.as_str().ok_or_else(wrong)?;
+                Ok(Meant::Secret(SecretString::from(text)))
+            }
+            Self::Size { least, most } => {
+                let text = value.as_str().ok_or_else(wrong)?;
+                let bytes = parse_size(text).ok_or_else(|| no_unit(self, text))?;
+                let smallest = parse_size(least).unwrap_or(0);
+                let largest = parse_size(most).unwrap_or(u64::MAX);
+                (smallest..=largest)
+                    .contains(&bytes)
+                    .then_some(Meant::Bytes(bytes))
+                    .ok_or_else(|| out_of_range(&least, &most))
+            }
+            Self::Path | Self::Text | Self::Url => {
+                let text = value.as_str().ok_or_else(wrong)?;
+                Ok(Meant::Text(text.to_owned()))
+            }
+        }
+    }
+
+    /// Gives a text from the environment or `--set` the type that this kind asks for.
+    ///
+    /// # Errors
+    /// Where it can't be read so.
+    pub(super) fn typed(self, text: &str) -> Result<Value, Fault> {
+        let wrong = || {
+            fault(
+                format!("must be {}", self.article()),
+                format!("write it like {}", self.example()),
+            )
+        };
+        match self {
+            Self::Count { .. } => {
+                let number = text.trim().replace('_', "").parse::<i128>();
+                number.map(Value::from).map_err(|_no_number| wrong())
+            }
+            Self::Flag => {
+                let flag = text.trim().parse::<bool>();
+                flag.map(Value::from).map_err(|_neither| wrong())
+            }
+            Self::List | Self::OneOrMore => {
+                let trimmed = text.trim();
+                // `[::1]:8080` starts with a bracket too, but doesn't end with one.
+                if trimmed.starts_with('[') && trimmed.ends_with(']') {
+                    return file::inline(trimmed).ok_or_else(wrong);
+                }
+                let items = trimmed.split(',').map(str::trim);
+                Ok(items
+                    .filter(|item| !item.is_empty())
+                    .collect::<Vec<_>>()
+                    .into())
+            }
+            Self::Quotas => file::inline(text).ok_or_else(wrong),
+            Self::Choice(_)
+            | Self::Duration { .. }
+            | Self::Path
+            | Self::Secret
+            | Self::Size { .. }
+            | Self::Text
+            | Self::Url => Ok(Value::from(text)),
+        }
+    }
+
+    /// "a duration", for messages and the reference.
+    #[must_use]
+    pub const fn article(self) -> &'static str {
+        match self {
+            Self::Choice(_) | Self::Text => "text",
+            Self::Count { .. } => "a whole number",
+            Self::Duration { .. } => "a duration",
+            Self::Flag => "true or false",
+            Self::List => "a list of texts",
+            Self::OneOrMore => "text or a list of texts",
+            Self::Path => "a path",
+            Self::Quotas => "a list of quotas",
+            Self::Secret => "text, a secret",
+            Self::Size { .. } => "a size",
+            Self::Url => "a URL",
+        }
+    }
+
+    const fn example(self) -> &'static str {
+        match self {
+            Self::Choice(_) | Self::Secret | Self::Text => "\"text\", in quotes",
+            Self::Count { .. } => "10",
+            Self::Duration { .. } => "\"250ms\", \"10s\", \"15m\", \"2h\" or \"1d\"",
+            Self::Flag => "true or false, without quotes",
+            Self::List | Self::OneOrMore => "[\"one\", \"two\"]",
+            Self::Path => "\"/run/secrets/key\", in quotes",
+            Self::Quotas => "[{ attempts = 5, per = \"15m\" }]",
+            Self::Size { .. } => "\"512B\", \"64KiB\", \"100MiB\" or \"1GiB\"",
+            Self::Url => "\"https://host/path\", in quotes",
+        }
+    }
+}
+
+impl Meant {
+    /// As it would be written in TOML; secrets and passwords within URLs redacted.
+    pub(super) fn toml(&self) -> String {
+        match self {
+            Self::Quotas(quotas) => {
+                let items: Vec<_> = quotas
+                    .iter()
+                    .map(|quota| {
+                        let per = show_duration(quota.per());
+                        format!("{{ attempts = {}, per = \"{per}\" }}", quota.attempts())
+                    })
+                    .collect();
+                format!("[{}]", items.join(", "))
+            }
+            Self::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| quoted(&masked(item))).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Self::Bytes(_)
+            | Self::Duration(_)
+            | Self::Flag(_)
+            | Self::Number(_)
+            | Self::Secret(_)
+            | Self::Text(_) => self.json().to_string(),
+        }
+    }
+
+    /// The same as JSON.
+    pub(super) fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Bytes(bytes) => show_size(*bytes).into(),
+            Self::Duration(duration) => show_duration(*duration).into(),
+            Self::Flag(flag) => (*flag).into(),
+            Self::List(items) => items.iter().map(|item| masked(item)).collect(),
+            Self::Number(number) => (*number).into(),
+            Self::Quotas(quotas) => quotas
+                .iter()
+                .map(|quota| {
+                    serde_json::json!({
+                        "attempts": quota.attempts(),
+                        "per": show_duration(quota.per()),
+                    })
+                })
+                .collect(),
+            Self::Secret(secret) if secret.expose_secret().is_empty() => "".into(),
+            Self::Secret(_) => "[redacted]".into(),
+            Self::Text(text) => masked(text).into(),
+        }
+    }
+
+    /// Whether it is the same; secrets are compared as they are.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret(one), Self::Secret(two)) => one.expose_secret() == two.expose_secret(),
+            // A list of URLs may differ in a password alone.
+            (Self::List(one), Self::List(two)) => one == two,
+            (Self::Text(one), Self::Text(two)) => one == two,
+            _ => self.json() == other.json(),
+        }
+    }
+}
+
+/// A basic string of TOML, and of JSON.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The text without the user and password of a URL in it.
+fn masked(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    match authority.rsplit_once('@') {
+        Some((_secret, host)) => format!("{scheme}://[redacted]@{host}{path}"),
+        None => text.to_owned(),
+    }
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    let items = value.as_array()?.iter();
+    items.map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+fn choice<'a>(words: &'a [&'a str], text: &str) -> Result<&'a str, Fault> {
+    words
+        .iter()
+        .copied()
+        .find(|word| *word == text)
+        .ok_or_else(|| {
+            let offered: Vec<_> = words
+                .iter()
+                .copied()
+                .filter(|word| !word.is_empty())
+                .collect();
+            let mend = nearest::nearest(text, offered.iter().copied()).map_or_else(
+                || "choose one of them".to_owned(),
+                |near| format!("did you mean {near:?}?"),
+            );
+            fault(
+                format!("must be one of {}, not {text:?}", offered.join(", ")),
+                mend,
+            )
+        })
+}
+
+fn no_unit(kind: Kind, text: &str) -> Fault {
+    fault(
+        format!("{text:?} is not {}", kind.article()),
+        format!("write it like {}", kind.example()),
+    )
+}
+
+fn out_of_range(least: &impl fmt::Display, most: &impl fmt::Display) -> Fault {
+    fault(
+        "is out of range",
+        format!("write a value from {least} to {most}"),
+    )
+}
+
+fn type_of(value: &Value) -> &'static str {
+    if value.as_str().is_some() {
+        "text"
+    } else if value.to_bool().is_some() {
+        "true or false"
+    } else if value.as_dict().is_some() {
+        "a table"
+    } else if value.as_array().is_some() {
+        "a list of something else"
+    } else if value.to_i128().is_some() {
+        "a number"
+    } else if value.to_f64().is_some() {
+        "a fraction"
+    } else {
+        "nothing"
+    }
+}
+
+fn quotas(items: &[Value]) -> Result<Vec<Quota>, Fault> {
+    if items.len() > MOST_QUOTAS {
+        return Err(fault(
+            format!("holds {} quotas", items.len()),
+            format!("keep the {MOST_QUOTAS} that matter"),
+        ));
+    }
+    items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| {
+            item.as_dict()
+                .ok_or_else(|| {
+                    fault(
+                        "must be a table",
+                        "write it like { attempts = 5, per = \"15m\" }",
+                    )
+                })
+                .and_then(quota)
+                .map_err(|problem| {
+                    let number = index.saturating_add(1);
+                    fault(format!("quota {number}: {}", problem.what), problem.mend)
+                })
+        })
+        .collect()
+}
+
+fn quota(table: &Dict) -> Result<Quota, Fault> {
+    if let Some(unknown) = table
+        .keys()
+        .find(|name| !["attempts", "per"].contains(&name.as_str()))
+    {
+        return Err(fault(
+            format!("{unknown} is not a key of a quota"),
+            "a quota has attempts and per",
+        ));
+    }
+    let attempts = table
+        .get("attempts")
+        .and_then(Value::to_i128)
+        .and_then(|number| u32::try_from(number).ok())
+        .filter(|attempts| *attempts <= MOST_ATTEMPTS)
+        .and_then(NonZeroU32::new)
+        .ok_or_else(|| {
+            fault(
+                format!("attempts must be a whole number from 1 to {MOST_ATTEMPTS}"),
+                "to have no limit write quotas = []",
+            )
+        })?;
+    let per = table
+        .get("per")
+        .and_then(Value::as_str)
+        .and_then(parse_duration);
+    per.filter(|per| (Duration::from_secs(1)..=LONGEST_PERIOD).contains(per))
+        .and_then(|per| Quota::new(attempts, per))
+        .ok_or_else(|| {
+            fault(
+                "per must be a duration from 1s to 366d",
+                "write it like per = \"15m\"",
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(kind: Kind, text: &str) -> String {
+        match kind.typed(text).and_then(|value| kind.read(&value)) {
+            Ok(meant) => meant.toml(),
+            Err(fault) => format!("{}; {}", fault.what, fault.mend),
+        }
+    }
+
+    #[test]
+    fn text_is_read_by_the_kind_that_is_meant() {
+        let count = Kind::Count {
+            least: 1,
+            most: 1_000,
+        };
+        assert_eq!(typed(Kind::Text, "0123"), "\"0123\"");
+        assert_eq!(typed(Kind::Text, "true"), "\"true\"");
+        assert_eq!(typed(count, "1_000"), "1000");
+        assert_eq!(
+            typed(count, "1_001"),
+            "is out of range; write a value from 1 to 1000"
+        );
+        assert_eq!(
+            typed(count, "-1"),
+            "is out of range; write a value from 1 to 1000"
+        );
+        assert_eq!(typed(Kind::Flag, "true"), "true");
+        assert!(typed(Kind::Flag, "yes").starts_with("must be true or false"));
+        assert_eq!(typed(Kind::OneOrMore, "[::1]:8080"), "[\"[::1]:8080\"]");
+        assert_eq!(typed(Kind::List, "a, b,"), "[\"a\", \"b\"]");
+        assert_eq!(typed(Kind::List, "[\"a,b\"]"), "[\"a,b\"]");
+        assert_eq!(typed(Kind::List, ""), "[]");
+        let quotas = "[{ attempts = 5, per = \"15m\" }]";
+        assert_eq!(typed(Kind::Quotas, quotas), quotas);
+        assert_eq!(
+            typed(Kind::Quotas, r#"[{"attempts": 5, "per": "900s"}]"#),
+            quotas
+        );
+    }
+
+    #[test]
+    fn what_is_secret_is_not_shown() {
+        assert_eq!(typed(Kind::Secret, "hunter2"), "\"[redacted]\"");
+        assert_eq!(typed(Kind::Secret, ""), "\"\"");
+        assert_eq!(
+            typed(Kind::Url, "http://me:hunter2@proxy:3128/a@b"),
+            "\"http://[redacted]@proxy:3128/a@b\""
+        );
+    }
+
+    #[test]
+    fn a_quota_is_checked_whole() {
+        for (bad, what) in [
+            (
+                "[{ attempts = 0, per = \"1m\" }]",
+                "quota 1: attempts must be",
+            ),
+            ("[{ attempts = 5 }]", "quota 1: per must be a duration"),
+            (
+                "[{ attempts = 5, per = \"1m\", burst = 2 }]",
+                "quota 1: burst is not a key",
+            ),
+            ("[{ attempts = 5, per = \"0s\" }]", "quota 1: per must be"),
+            ("[5]", "quota 1: must be a table"),
+            ("[1, 2, 3, 4, 5]", "holds 5 quotas"),
+        ] {
+            let got = typed(Kind::Quotas, bad);
+            assert!(got.starts_with(what), "{bad}: {got}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `[audit]`: the record of it all.
+
+use std::path::Path;
+
+use secrecy::ExposeSecret;
+
+use super::Reader;
+use crate::config::{
+    nearest::did_you_mean,
+    settings::{Audit, Durability, EmailForm, OnFailure, Output},
+};
+
+/// A key of fewer characters could be tried out against the hash of a known email.
+const SHORTEST_KEY: usize = 16;
+
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<Audit> {
+    const KEY: &str = "audit.key";
+    let outputs = outputs(reader);
+    let durability = match reader.text("audit.durability") {
+        "synced" => Durability::Synced,
+        _written => Durability::Written,
+    };
+    if durability == Durability::Synced {
+        synced(reader, &outputs);
+    }
+    let key = reader.needed_secret(
+        KEY,
+        "make one with: openssl rand -base64 32 > audit.key, and name that file in audit.key_file",
+    );
+    let length = key
+        .as_ref()
+        .and_then(|source| source.read().ok())
+        .map(|key| key.expose_secret().len());
+    if length.is_some_and(|length| length < SHORTEST_KEY) {
+        reader.warn(
+            KEY,
+            "is short enough to be guessed",
+            "make one with: openssl rand -base64 32",
+        );
+    }
+    Some(Audit {
+        outputs,
+        durability,
+        timeout: reader.duration("audit.timeout"),
+        on_failure: match reader.text("audit.on_failure") {
+            "continue" => OnFailure::Continue,
+            _deny => OnFailure::Deny,
+        },
+        email: match reader.text("audit.email") {
+            "mask" => EmailForm::Mask,
+            "plain" => EmailForm::Plain,
+            _hash => EmailForm::Hash,
+        },
+        key: key?,
+        chain: reader.flag("audit.chain"),
+        rotate_size: Some(reader.bytes("audit.rotate.size")),
+        rotate_keep: reader.count("audit.rotate.keep"),
+    })
+}
+
+fn outputs(reader: &mut Reader<'_>) -> Vec<Output> {
+    const KEY: &str = "audit.output";
+    let written = reader.list(KEY);
+    if written.is_empty() {
+        reader.problem(KEY, "is empty", "write stdout, stderr or a file's path");
+    }
+    let mut outputs = Vec::new();
+    for text in written {
+        match output(text) {
+            Ok(output) if outputs.contains(&output) => {
+                reader.problem(KEY, format!("{text:?} stands there twice"), "name it once");
+            }
+            Ok(output) => outputs.push(output),
+            Err((what, mend)) => reader.problem(KEY, format!("{text:?} {what}"), mend),
+        }
+    }
+    outputs
+}
+
+fn output(text: &str) -> Result<Output, (String, String)> {
+    match text {
+        "stdout" => return Ok(Output::Stdout),
+        "stderr" => return Ok(Output::Stderr),
+        _path => {}
+    }
+    let path = Path::new(text);
+    // A misspelt stdout would otherwise be a file of that name, wherever we were started.
+    if !path.is_absolute() {
+        let otherwise =
+            "write stdout, stderr or an absolute path such as /var/log/mfa-gateway/audit.jsonl";
+        let mend = did_you_mean(text, ["stdout", "stderr"], otherwise);
+        return Err(("is no output".into(), mend));
+    }
+    if path.is_dir() {
+        return Err(("is a directory".into(), "add a file's name to it".into()));
+    }
+    match path.parent() {
+        Some(folder) if folder.is_dir() => Ok(Output::File(path.to_owned())),
+        Some(folder) => Err((
+            "has no directory to stand in".into(),
+            format!("mkdir -p {}", folder.display()),
+        )),
+        None => Err(("is no file".into(), "add a file's name to it".into())),
+    }
+}
+
+fn synced(reader: &mut Reader<'_>, outputs: &[Output]) {
+    const KEY: &str = "audit.durability";
+    let file = |output: &Output| match output {
+        Output::File(_) => true,
+        Output::Stderr | Output::Stdout => false,
+    };
+    if !outputs.iter().any(file) && !reader.problems.touch("audit.output") {
+        reader.problem(
+            KEY,
+            "\"synced\" is for files, and audit.output names none",
+            "add a file to audit.output, or write \"written\"",
+        );
+    } else if !outputs.iter().all(file) {
+        reader.warn(
+            KEY,
+            "a record that only stdout or stderr has taken counts as kept, though it is on no disk",
+            "keep only files in audit.output",
+        );
+    }
+}

@@ -1,0 +1,215 @@
+//! `[[callers]]`: who may call.
+
+use secrecy::ExposeSecret;
+
+use super::{
+    Reader,
+    routes::{Stars, operations},
+};
+use crate::{
+    config::settings::{Caller, Routes, Subject, SubjectFrom},
+    model::{CallerName, TenantId},
+};
+
+/// Shorter keys can be guessed.
+const SHORTEST_TOKEN: usize = 16;
+const LONGEST_NAME: usize = 128;
+
+pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Caller> {
+    let tables = reader.entries.tables("callers");
+    let callers: Vec<_> = tables
+        .iter()
+        .map(|table| (table, caller(reader, table)))
+        .collect();
+    let mut names: Vec<(&str, &str)> = Vec::new();
+    let mut tokens: Vec<(String, String)> = Vec::new();
+    for (table, caller) in &callers {
+        let key = format!("{table}.name");
+        let name = reader.text(&key);
+        match names
+            .iter()
+            .find(|(_table, other)| *other == name && !name.is_empty())
+        {
+            Some((other, _name)) => {
+                let what = format!("{name:?} is the name of {other} too");
+                reader.problem(&key, what, "give each caller a name of its own");
+            }
+            None => names.push((table.as_str(), name)),
+        }
+        let token = caller.as_ref().and_then(|caller| caller.token.read().ok());
+        if let Some(token) = token {
+            let token = token.expose_secret().to_owned();
+            match tokens.iter().find(|(_table, other)| *other == token) {
+                Some((other, _token)) => {
+                    let what =
+                        format!("is the same as that of {other}: nobody could tell the two apart");
+                    reader.problem(
+                        &format!("{table}.token"),
+                        what,
+                        "give each caller a key of its own",
+                    );
+                }
+                None => tokens.push(((*table).clone(), token)),
+            }
+        }
+    }
+    callers
+        .into_iter()
+        .filter_map(|(_table, caller)| caller)
+        .collect()
+}
+
+fn caller(reader: &mut Reader<'_>, table: &str) -> Option<Caller> {
+    let at = |name: &str| format!("{table}.{name}");
+    let name = name(reader, &at("name"));
+    let token = token(reader, table);
+    let operations_key = at("operations");
+    let operations = operations(reader, &operations_key, Stars::All);
+    if operations.is_empty() {
+        reader.problem(
+            &operations_key,
+            "lets this caller do nothing",
+            "name what it may do, or remove the caller",
+        );
+    }
+    let tenants = tenants(reader, &at("tenants"));
+    let anything = |name: &str| reader.list(&at(name)).iter().any(|item| item == "*");
+    if anything("operations") && anything("tenants") {
+        reader.warn(
+            &operations_key,
+            "this caller may do everything for every tenant",
+            "name its operations or its tenants, if it needs fewer",
+        );
+    }
+    Some(Caller {
+        name: name?,
+        token: token?,
+        operations,
+        tenants: tenants?,
+    })
+}
+
+fn name(reader: &mut Reader<'_>, key: &str) -> Option<CallerName> {
+    let text = reader.text(key);
+    let fits = (1..=LONGEST_NAME).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits {
+        return Some(CallerName::new(text));
+    }
+    let what = match text {
+        "" => "is needed".to_owned(),
+        _ => format!("{text:?} is no name"),
+    };
+    let mend =
+        format!("write 1 to {LONGEST_NAME} visible ASCII characters, such as support-console");
+    reader.problem(key, what, mend);
+    None
+}
+
+fn token(reader: &mut Reader<'_>, table: &str) -> Option<crate::config::SecretSource> {
+    let key = format!("{table}.token");
+    let others = ["spiffe_id", "certificate_dns", "service_account", "uid"];
+    if others
+        .iter()
+        .any(|name| reader.problems.touch(&format!("{table}.{name}")))
+    {
+        return None;
+    }
+    let source = reader.needed_secret(
+        &key,
+        "make one with: openssl rand -base64 32, and give it to the caller and in token_file",
+    )?;
+    let token = source.read().ok()?;
+    let token = token.expose_secret();
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        reader.problem(
+            &key,
+            "can't travel in a header",
+            "use visible ASCII characters without blanks",
+        );
+        return None;
+    }
+    if token.len() < SHORTEST_TOKEN {
+        reader.warn(
+            &key,
+            "is short enough to be guessed",
+            "make a new one with: openssl rand -base64 32",
+        );
+    }
+    Some(source)
+}
+
+/// `Some(None)`: all of them.
+fn tenants(reader: &mut Reader<'_>, key: &str) -> Option<Option<Vec<TenantId>>> {
+    let written = reader.list(key);
+    if written.len() == 1 && written.first().is_some_and(|only| only == "*") {
+        return Some(None);
+    }
+    if written.is_empty() {
+        reader.problem(
+            key,
+            "lets this caller act for nobody",
+            "name its tenants, or write [\"*\"] for all",
+        );
+        return None;
+    }
+    let mut tenants = Vec::new();
+    for text in written {
+        match TenantId::parse(text) {
+            Ok(_) if text.contains('*') => {
+                reader.problem(
+                    key,
+                    format!("{text:?} is no tenant"),
+                    "name each tenant in full, or write [\"*\"] alone for all",
+                );
+            }
+            Ok(tenant) => tenants.push(tenant),
+            Err(error) => reader.problem(
+                key,
+                format!("{text:?} {error}"),
+                "copy the id from the vendor's portal",
+            ),
+        }
+    }
+    Some(Some(tenants))
+}
+
+/// A caller whose every request would be refused is a mistake.
+pub(super) fn agree(
+    reader: &mut Reader<'_>,
+    callers: &[Caller],
+    routes: &Routes,
+    subject: &Option<Subject>,
+) {
+    let tables = reader.entries.tables("callers");
+    if tables.len() != callers.len() {
+        return;
+    }
+    for (table, caller) in tables.iter().zip(callers) {
+        let may = |operation| routes.allowed.contains(operation);
+        if !routes.allowed.is_empty() && !caller.operations.iter().any(may) {
+            reader.warn(
+                &format!("{table}.operations"),
+                "routes lets none of them through: every request of this caller will be refused",
+                "add them to routes.allow",
+            );
+        }
+        let (Some(tenants), Some(subject)) = (&caller.tenants, subject) else {
+            continue;
+        };
+        let key = format!("{table}.tenants");
+        match (&subject.tenant, &subject.from) {
+            (Some(tenant), _) if !tenants.contains(tenant) => reader.problem(
+                &key,
+                "subject.tenant isn't among them: every request of this caller would be refused",
+                "add it, or leave tenants out",
+            ),
+            (None, SubjectFrom::Fixed { .. }) => reader.problem(
+                &key,
+                "no request has a tenant: subject.from is \"fixed\", without subject.tenant",
+                "set subject.tenant, or leave tenants out",
+            ),
+            (Some(_), _) | (None, SubjectFrom::Headers { .. }) => {}
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! `[frontegg]`: where the vendor is, and what is sent there.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Uri, uri::Authority};
+use rustls::RootCertStore;
+
+use super::{
+    Reader,
+    listen::{certificates, is_host},
+};
+use crate::{
+    config::settings::{Egress, Frontegg},
+    model::{IdError, Region, TenantId},
+};
+
+/// The vendor's path of the environment authentication.
+const AUTH_PATH: &str = "/auth/vendor/";
+
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<Frontegg> {
+    let region = reader
+        .text("frontegg.region")
+        .parse::<Region>()
+        .unwrap_or(Region::Eu);
+    let identity = identity(reader, region);
+    let auth = auth(reader, region);
+    let client_id = reader.needed_secret(
+        "frontegg.client_id",
+        "copy it from the vendor's portal, environment settings, into frontegg.client_id, frontegg.client_id_file or the variable FRONTEGG_CLIENT_ID",
+    );
+    let api_key = reader.needed_secret(
+        "frontegg.api_key",
+        "copy it from the vendor's portal, environment settings, into a file named by frontegg.api_key_file, or into the variable FRONTEGG_API_KEY",
+    );
+    let roots = roots(reader);
+    let connect_timeout = reader.duration("frontegg.connect_timeout");
+    let request_timeout = reader.duration("frontegg.request_timeout");
+    if connect_timeout > request_timeout {
+        reader.warn(
+            "frontegg.connect_timeout",
+            "is longer than frontegg.request_timeout, which ends everything",
+            "make it shorter",
+        );
+    }
+    Some(Frontegg {
+        region,
+        environment_id: header(reader, "frontegg.environment_id"),
+        application_id: header(reader, "frontegg.application_id"),
+        vendor_host: header(reader, "frontegg.vendor_host"),
+        proxy: proxy(reader)?,
+        identity: identity?,
+        auth: auth?,
+        client_id: client_id?,
+        api_key: api_key?,
+        roots: roots?,
+        connect_timeout,
+        request_timeout,
+        http2: reader.flag("frontegg.http2"),
+    })
+}
+
+fn identity(reader: &mut Reader<'_>, region: Region) -> Option<Authority> {
+    const URL: &str = "frontegg.identity_url";
+    let domain = domain(reader);
+    if reader.given(URL).is_none() {
+        let host = domain.unwrap_or_else(|| region.host().to_owned());
+        return host.parse().ok();
+    }
+    let url = https(reader, URL)?;
+    if url.path() != "/" || url.query().is_some() {
+        reader.problem(
+            URL,
+            "has a path",
+            "leave off what follows the host: the gateway adds /identity/… itself",
+        );
+        return None;
+    }
+    if domain.is_some() {
+        reader.warn(
+            "frontegg.domain",
+            "has no effect beside frontegg.identity_url",
+            "keep one of the two",
+        );
+    }
+    if reader.given("frontegg.auth_url").is_none() {
+        let what = format!(
+            "identity calls go elsewhere, but the API key still goes to {}",
+            region.host()
+        );
+        reader.warn(URL, what, "set frontegg.auth_url too, unless that is meant");
+    }
+    url.authority().cloned()
+}
+
+fn domain(reader: &mut Reader<'_>) -> Option<String> {
+    let parse = |text: &str| {
+        let lower = text.to_lowercase();
+        match (is_host(&lower), lower.contains('.')) {
+            (true, true) => Ok(lower),
+            (true, false) => Ok(format!("{lower}.frontegg.com")),
+            (false, _) => Err("is no domain"),
+        }
+    };
+    let mend =
+        "write it like acme, for acme.frontegg.com, or login.example.com: no scheme, port or path";
+    reader.parsed("frontegg.domain", parse, mend)
+}
+
+fn auth(reader: &mut Reader<'_>, region: Region) -> Option<Uri> {
+    const URL: &str = "frontegg.auth_url";
+    if reader.given(URL).is_none() {
+        return format!("https://{}{AUTH_PATH}", region.host()).parse().ok();
+    }
+    let url = https(reader, URL)?;
+    if url.path() == "/" {
+        reader.problem(URL, "has no path", format!("add the vendor's: {AUTH_PATH}"));
+        return None;
+    }
+    Some(url)
+}
+
+/// A URL that is reached over TLS. It isn't repeated in problems: it may hold a password.
+fn https(reader: &mut Reader<'_>, key: &str) -> Option<Uri> {
+    let text = reader.text(key);
+    let url = text.parse::<Uri>().ok().filter(|_url| !text.contains('#'));
+    let (what, mend) = match url {
+        Some(url) if url.scheme_str() == Some("https") => {
+            let authority = url.authority().map_or("", Authority::as_str);
+            if !authority.contains('@') {
+                return Some(url);
+            }
+            (
+                "holds a user or password",
+                "remove it: the gateway sends its own credential",
+            )
+        }
+        Some(url) if url.scheme_str() == Some("http") => (
+            "is not https",
+            "write https://: the credential never travels in the clear; for a CA of your own set frontegg.ca_file",
+        ),
+        Some(_) | None => ("is no URL", "write it like https://identity.internal"),
+    };
+    reader.problem(key, what, mend);
+    None
+}
+
+fn proxy(reader: &mut Reader<'_>) -> Option<Egress> {
+    const KEY: &str = "frontegg.proxy";
+    let Some(text) = reader.given(KEY) else {
+        return Some(Egress::Environment);
+    };
+    let url = text.parse::<Uri>().ok().filter(|url| {
+        url.scheme_str() == Some("http") && url.path() == "/" && url.query().is_none()
+    });
+    if url.is_none() {
+        reader.problem(
+            KEY,
+            "is no URL of an HTTP proxy",
+            "write it like http://proxy:3128, with a user and password before an @ if it wants them",
+        );
+    }
+    url.map(Egress::Proxy)
+}
+
+fn header(reader: &mut Reader<'_>, key: &str) -> Option<HeaderValue> {
+    // It is subject to the same rule as a tenant, and ends up in a header as one does.
+    let parse = |text: &str| TenantId::parse(text).map(|id| id.as_header().clone());
+    reader.parsed::<_, IdError>(key, parse, "copy it from the vendor's portal")
+}
+
+fn roots(reader: &mut Reader<'_>) -> Option<Arc<RootCertStore>> {
+    const KEY: &str = "frontegg.ca_file";
+    let mut roots = RootCertStore::empty();
+    if let Some(file) = reader.path(KEY) {
+        for certificate in certificates(reader, KEY, &file)? {
+            if let Err(error) = roots.add(certificate) {
+                let what = format!(
+                    "{} holds a certificate that can't be used: {error}",
+                    file.display()
+                );
+                reader.problem(KEY, what, "name a PEM file with CA certificates");
+                return None;
+            }
+        }
+        return Some(Arc::new(roots));
+    }
+    let system = rustls_native_certs::load_native_certs();
+    let (added, _unusable) = roots.add_parsable_certificates(system.certs);
+    if added == 0 {
+        let why = system.errors.first().map(|error| format!(": {error}"));
+        reader.problem(
+            KEY,
+            format!(
+                "this machine has no certificates to believe{}",
+                why.unwrap_or_default()
+            ),
+            "install the package ca-certificates, or set frontegg.ca_file",
+        );
+        return None;
+    }
+    Some(Arc::new(roots))
+}

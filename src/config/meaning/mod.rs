@@ -1,0 +1,307 @@
+//! The meant form: what the entries mean together, or everything that is wrong with them.
+//!
+//! Each section has a function of its own. It tells every problem to the [`Reader`] and
+//! goes on with something harmless, so that one run finds all of them.
+
+mod audit;
+mod callers;
+mod frontegg;
+mod headers;
+mod limits;
+mod listen;
+mod routes;
+mod subject;
+mod unavailable;
+
+use std::{fmt::Display, path::PathBuf, time::Duration};
+
+use secrecy::ExposeSecret;
+
+use super::{
+    Settings, Shutdown,
+    entries::{Entries, Entry},
+    kind::Meant,
+    nearest::did_you_mean,
+    problem::{Origin, Problem, Problems},
+    secret::SecretSource,
+    settings::{LogFormat, Telemetry},
+};
+use crate::model::Quota;
+
+/// Makes settings of the entries, with what is probably a mistake but not surely.
+///
+/// # Errors
+/// Every problem of the layers and of the meaning.
+pub(super) fn settings(
+    entries: &Entries,
+    problems: Problems,
+) -> Result<(Settings, Vec<Problem>), Problems> {
+    let mut reader = Reader {
+        entries,
+        problems,
+        warnings: Vec::new(),
+    };
+    unavailable::check(&mut reader);
+    let callers = callers::read(&mut reader);
+    let listen = listen::listeners(&mut reader, !callers.is_empty());
+    let admin = listen::admin(&mut reader);
+    listen::no_two_alike(&mut reader, &listen, admin.as_ref());
+    let frontegg = frontegg::read(&mut reader);
+    let routes = routes::read(&mut reader);
+    let headers = headers::read(&mut reader);
+    let subject = subject::read(&mut reader, &routes, &listen);
+    callers::agree(&mut reader, &callers, &routes, &subject);
+    let limits = limits::read(&mut reader);
+    let audit = audit::read(&mut reader);
+    let telemetry = telemetry(&mut reader);
+    let shutdown = Shutdown {
+        delay: reader.duration("shutdown.delay"),
+        timeout: reader.duration("shutdown.timeout"),
+    };
+    match (frontegg, subject, limits, audit) {
+        (Some(frontegg), Some(subject), Some(limits), Some(audit))
+            if reader.problems.is_empty() =>
+        {
+            let settings = Settings {
+                listen,
+                admin,
+                frontegg,
+                routes,
+                headers,
+                subject,
+                callers,
+                limits,
+                audit,
+                telemetry,
+                shutdown,
+            };
+            Ok((settings, reader.warnings))
+        }
+        (_, _, _, _) => Err(reader.problems),
+    }
+}
+
+fn telemetry(reader: &mut Reader<'_>) -> Telemetry {
+    const FILTER: &str = "telemetry.log";
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let log = reader.text(FILTER);
+    // A misspelt level would be read as the name of a module, and everything else be off.
+    let slip = log.split(',').map(str::trim).find(|directive| {
+        !directive.contains(['=', ':', '['])
+            && !LEVELS.contains(&directive.to_lowercase().as_str())
+            && *directive != "mfa_gateway"
+    });
+    if let Some(slip) = slip {
+        let mend = did_you_mean(slip, LEVELS, "write a level such as info, or module=level");
+        reader.problem(FILTER, format!("{slip:?} is no level"), mend);
+    } else if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(log) {
+        reader.problem(
+            FILTER,
+            format!("is no filter: {error}"),
+            "write it like info or warn,mfa_gateway=debug",
+        );
+    }
+    Telemetry {
+        log_format: match reader.text("telemetry.log_format") {
+            "json" => LogFormat::Json,
+            "text" => LogFormat::Text,
+            _auto => LogFormat::Auto,
+        },
+        log: log.to_owned(),
+    }
+}
+
+/// Hands out values, and collects what is wrong with them.
+struct Reader<'a> {
+    entries: &'a Entries,
+    problems: Problems,
+    warnings: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn entry(&self, path: &str) -> Option<&'a Entry> {
+        let entry = self.entries.at(path);
+        debug_assert!(entry.is_some(), "{path} is not in the table of keys");
+        entry
+    }
+
+    fn text(&self, path: &str) -> &'a str {
+        match self.entry(path).map(|entry| &entry.meant) {
+            Some(Meant::Text(text)) => text,
+            _other_kind => "",
+        }
+    }
+
+    /// A text that may be left out.
+    fn given(&self, path: &str) -> Option<&'a str> {
+        Some(self.text(path)).filter(|text| !text.is_empty())
+    }
+
+    fn path(&self, path: &str) -> Option<PathBuf> {
+        self.given(path).map(PathBuf::from)
+    }
+
+    fn list(&self, path: &str) -> &'a [String] {
+        match self.entry(path).map(|entry| &entry.meant) {
+            Some(Meant::List(items)) => items,
+            _other_kind => &[],
+        }
+    }
+
+    fn flag(&self, path: &str) -> bool {
+        matches!(
+            self.entry(path).map(|entry| &entry.meant),
+            Some(Meant::Flag(true))
+        )
+    }
+
+    fn number(&self, path: &str) -> u64 {
+        match self.entry(path).map(|entry| &entry.meant) {
+            Some(Meant::Number(number)) => *number,
+            _other_kind => 0,
+        }
+    }
+
+    /// A number of things that fit into memory.
+    fn count(&self, path: &str) -> usize {
+        usize::try_from(self.number(path)).unwrap_or(usize::MAX)
+    }
+
+    fn bytes(&self, path: &str) -> u64 {
+        match self.entry(path).map(|entry| &entry.meant) {
+            Some(Meant::Bytes(bytes)) => *bytes,
+            _other_kind => 0,
+        }
+    }
+
+    fn duration(&self, path: &str) -> Duration {
+        match self.entry(path).map(|entry| &entry.meant) {
+            Some(Meant::Duration(duration)) => *duration,
+            _other_kind => Duration::ZERO,
+        }
+    }
+
+    fn quotas(&self, path: &str) -> &'a [Quota] {
+        match self.entry(path).map(|entry| &entry.meant) {
+            Some(Meant::Quotas(quotas)) => quotas,
+            _other_kind => &[],
+        }
+    }
+
+    /// Whether some layer says it.
+    fn is_set(&self, path: &str) -> bool {
+        self.origin(path) != Origin::Default
+    }
+
+    /// Of the key, or of the first that is written in the table at this path.
+    fn origin(&self, path: &str) -> Origin {
+        let within = |entry: &&Entry| {
+            entry
+                .path
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let mut origins = self
+            .entries
+            .iter()
+            .filter(within)
+            .map(|entry| &entry.origin);
+        let written = origins.find(|origin| **origin != Origin::Default);
+        written.cloned().unwrap_or(Origin::Default)
+    }
+
+    fn problem(&mut self, path: &str, what: impl Into<String>, mend: impl Into<String>) {
+        self.problems.add(Problem {
+            key: path.to_owned(),
+            origin: self.origin(path),
+            what: what.into(),
+            mend: mend.into(),
+        });
+    }
+
+    fn warn(&mut self, path: &str, what: impl Into<String>, mend: impl Into<String>) {
+        self.warnings.push(Problem {
+            key: path.to_owned(),
+            origin: self.origin(path),
+            what: what.into(),
+            mend: mend.into(),
+        });
+    }
+
+    /// A text that must be of some form where it is given.
+    fn parsed<T, E: Display>(
+        &mut self,
+        path: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+        mend: &str,
+    ) -> Option<T> {
+        let text = self.given(path)?;
+        parse(text)
+            .map_err(|error| self.problem(path, format!("{text:?} {error}"), mend))
+            .ok()
+    }
+
+    /// The secret at `path`, or the file named by its twin: of the two the later layer wins.
+    fn secret(&mut self, path: &str) -> Option<SecretSource> {
+        let twin = format!("{path}_file");
+        let file = self.path(&twin);
+        let inline = self.entry(path).and_then(|entry| match &entry.meant {
+            Meant::Secret(secret) if !secret.expose_secret().is_empty() => Some(secret.clone()),
+            _empty => None,
+        });
+        let rank = |path: &str| self.entry(path).map_or(0, |entry| entry.rank);
+        let (here, there) = (rank(path), rank(&twin));
+        let source = match (inline, file) {
+            (None, None) => return None,
+            (Some(_), Some(_)) if here == there => {
+                self.problem(
+                    &twin,
+                    format!("{path} is given at the same place too"),
+                    "keep one of the two, best the file",
+                );
+                return None;
+            }
+            (Some(secret), None) => SecretSource::Inline(secret),
+            (Some(secret), Some(_)) if here > there => SecretSource::Inline(secret),
+            (_, Some(file)) => {
+                self.guard_mode(&twin, &file);
+                SecretSource::File(file)
+            }
+        };
+        match source.read() {
+            Ok(_secret) => Some(source),
+            Err(error) => {
+                let what = format!("{} can't be read: {error}", self.text(&twin));
+                self.problem(
+                    &twin,
+                    what,
+                    "put the secret into that file, and let the gateway read it",
+                );
+                None
+            }
+        }
+    }
+
+    /// The secret at `path`, which there must be.
+    fn needed_secret(&mut self, path: &str, mend: &str) -> Option<SecretSource> {
+        let source = self.secret(path);
+        let twin = format!("{path}_file");
+        if source.is_none() && !self.problems.touch(path) && !self.problems.touch(&twin) {
+            self.problem(path, "is needed, and set nowhere", mend);
+        }
+        source
+    }
+
+    #[cfg(unix)]
+    fn guard_mode(&mut self, path: &str, file: &std::path::Path) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(file).map(|metadata| metadata.permissions().mode());
+        if mode.is_ok_and(|mode| mode & 0o004 != 0) {
+            let what = format!("everyone on this machine can read {}", file.display());
+            self.warn(path, what, format!("chmod o-rwx {}", file.display()));
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn guard_mode(&mut self, _path: &str, _file: &std::path::Path) {}
+}

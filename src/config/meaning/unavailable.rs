@@ -1,0 +1,58 @@
+//! Keys of features that this version doesn't have. To say them is a mistake that must
+//! show at once: a limit or a caller that is quietly ignored protects nobody.
+
+use super::Reader;
+use crate::config::entries::default_of;
+
+/// A key or section, and the value that is meant; empty: any but the default.
+/// Whoever builds a feature takes its lines out.
+const UNAVAILABLE: &[(&str, &str)] = &[
+    ("listen.trusted_proxies", ""),
+    ("listen.proxy_protocol", ""),
+    ("listen.tls.client_ca_file", ""),
+    ("frontegg.client_ip", ""),
+    ("subject.from", "user-token"),
+    ("subject.user_token", ""),
+    ("callers.spiffe_id", ""),
+    ("callers.certificate_dns", ""),
+    ("callers.service_account", ""),
+    ("callers.uid", ""),
+    ("kubernetes", ""),
+    ("limits.store", "redis"),
+    ("limits.on_store_failure", ""),
+    ("limits.redis", ""),
+    ("audit.previous_key_files", ""),
+    ("audit.collapse", ""),
+    ("audit.rotate", ""),
+    ("telemetry.otlp_endpoint", ""),
+];
+
+pub(super) fn check(reader: &mut Reader<'_>) {
+    for entry in reader.entries.iter() {
+        let pattern = entry.key.path;
+        let row = UNAVAILABLE.iter().find(|(key, _value)| {
+            pattern
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        let Some((_key, value)) = row else {
+            continue;
+        };
+        let default = default_of(entry.key);
+        let is_default = default.is_some_and(|default| default.same(&entry.meant));
+        let is_meant = value.is_empty() || entry.meant.json().as_str() == Some(value);
+        if !is_default && is_meant {
+            let (what, mend) = match *value {
+                "" => (
+                    "is not available in this version".to_owned(),
+                    "remove it".to_owned(),
+                ),
+                value => (
+                    format!("{value:?} is not available in this version"),
+                    format!("write {}", entry.key.default),
+                ),
+            };
+            reader.problem(&entry.path, what, mend);
+        }
+    }
+}
