@@ -19,6 +19,7 @@
 
 pub mod body;
 pub mod caller;
+pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod event;

@@ -4,7 +4,7 @@
 //! later layer covers it; figment then merges what is left and remembers for each value
 //! which layer it came from.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -43,7 +43,11 @@ impl fmt::Debug for Entry {
 
 /// The effective configuration, key by key, in the order of the table.
 #[derive(Clone, Debug)]
-pub(super) struct Entries(Vec<Entry>);
+pub(super) struct Entries {
+    all: Vec<Entry>,
+    /// Where each key and table was last written, the empty ones too.
+    places: BTreeMap<String, Origin>,
+}
 
 impl Entries {
     /// Reads all layers. What is wrong is told, and read as if it weren't there.
@@ -91,22 +95,34 @@ impl Entries {
             let origin = layers.get(rank)?.origin(path).clone();
             Some((origin, rank.saturating_add(1)))
         };
-        Self(settle(&values, place))
+        Self {
+            all: settle(&values, place),
+            places: layers.iter().flat_map(Layer::places).collect(),
+        }
     }
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Entry> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// The entry at this path.
     pub(super) fn at(&self, path: &str) -> Option<&Entry> {
-        self.0.iter().find(|entry| entry.path == path)
+        self.all.iter().find(|entry| entry.path == path)
+    }
+
+    /// Where this key or table was written.
+    pub(super) fn place(&self, path: &str) -> Option<&Origin> {
+        self.places.get(path)
     }
 
     /// The paths of all tables of this section, such as `callers[0]`.
     pub(super) fn tables(&self, section: &str) -> Vec<String> {
         let mut tables = Vec::new();
-        for entry in self.0.iter().filter(|entry| entry.key.section() == section) {
+        for entry in self
+            .all
+            .iter()
+            .filter(|entry| entry.key.section() == section)
+        {
             let name = entry.key.name();
             if let Some(table) = entry.path.strip_suffix(name) {
                 let table = table.strip_suffix('.').unwrap_or(table);
@@ -281,6 +297,17 @@ fn settle(values: &Dict, place: impl Fn(&str, &Value) -> Option<(Origin, usize)>
             }
         }
     }
+    // All of one listener before the next, as a file would have them.
+    entries.sort_by_cached_key(|entry| {
+        let top = entry.path.split(['.', '[']).next().unwrap_or_default();
+        let section = SECTIONS.iter().position(|section| section.path == top);
+        let rest = entry.path.strip_prefix(top).unwrap_or_default();
+        let index = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        (
+            section,
+            index.and_then(|(index, _rest)| index.parse::<usize>().ok()),
+        )
+    });
     entries
 }
 

@@ -179,30 +179,22 @@ fn yaml(text: &str) -> Result<Parsed, Broken> {
         what: format!("can't be read: {}", error.info()),
         line: Some(error.marker().line()),
     })?;
-    let mut parsed = Parsed::default();
-    match documents.as_slice() {
-        [] => {}
-        [only] => match &only.data {
-            YamlData::Mapping(_) => {
-                let value = yaml_value(only, "", &mut parsed.lines);
-                parsed.values = value.into_dict().unwrap_or_default();
-            }
-            data if data.is_null() => {}
-            _ => {
-                return Err(Broken {
-                    what: "holds no table of keys".to_owned(),
-                    line: Some(only.span.start.line()),
-                });
-            }
-        },
-        [_first, second, ..] => {
-            return Err(Broken {
-                what: "holds more than one document".to_owned(),
-                line: Some(second.span.start.line()),
-            });
-        }
+    let mut lines = BTreeMap::new();
+    if let Some(second) = documents.get(1) {
+        return Err(Broken {
+            what: "holds more than one document".to_owned(),
+            line: Some(second.span.start.line()),
+        });
     }
-    Ok(parsed)
+    let Some(document) = documents.first().filter(|only| !only.data.is_null()) else {
+        return Ok(Parsed::default());
+    };
+    let values = yaml_value(document, "", &mut lines).into_dict();
+    let values = values.ok_or_else(|| Broken {
+        what: "holds no table of keys".to_owned(),
+        line: Some(document.span.start.line()),
+    })?;
+    Ok(Parsed { values, lines })
 }
 
 fn yaml_value(node: &MarkedYaml<'_>, path: &str, lines: &mut BTreeMap<String, usize>) -> Value {
@@ -271,7 +263,7 @@ mod tests {
         for (format, text, line) in [
             (Format::Toml, "a = 1\nkey = \"hunter2\nb = 2\n", 2),
             (Format::Toml, "a = 1\na = hunter2\n", 2),
-            (Format::Yaml, "a: 1\nkey: \"hunter2\n", 3),
+            (Format::Yaml, "a: 1\nkey: \"hunter2\n", 2),
             (Format::Yaml, "a: 1\na: hunter2\n", 2),
             (Format::Yaml, "hunter2\n", 1),
             (Format::Json, "{\"a\": 1,\n \"key\": \"hunter2}", 2),

@@ -30,6 +30,7 @@ mod tests;
 pub use changes::{changed_keys, reload_blockers};
 pub use keys::{KEYS, Key, Repeats, SECTIONS, Section};
 pub use kind::Kind;
+pub use meaning::Verdict;
 pub use pattern::Pattern;
 pub use problem::{Origin, Problem, Problems};
 pub use schema::schema;

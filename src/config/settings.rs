@@ -167,12 +167,22 @@ pub struct Frontegg {
 }
 
 /// The way to the vendor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Egress {
     /// As `HTTPS_PROXY` and `NO_PROXY` say.
     Environment,
     /// Through this proxy, always.
     Proxy(Uri),
+}
+
+// SECURITY: a proxy's URL may hold a password.
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => f.write_str("Environment"),
+            Self::Proxy(url) => write!(f, "Proxy({:?})", url.host()),
+        }
+    }
 }
 
 /// `[routes]`.

@@ -65,7 +65,7 @@ impl Sources {
         for path in &self.files {
             match Layer::of_file(path) {
                 Ok(layer) => layers.push(layer),
-                Err(problem) => problems.add(problem),
+                Err(problem) => problems.add(*problem),
             }
         }
         layers.push(self.vendor(problems));
@@ -172,17 +172,19 @@ impl Layer {
         }
     }
 
-    fn of_file(path: &Path) -> Result<Self, Problem> {
+    fn of_file(path: &Path) -> Result<Self, Box<Problem>> {
         let at = |line| Origin::File {
             path: path.to_owned(),
             line,
         };
         let name = path.display();
-        let problem = |line, what: String, mend: &str| Problem {
-            key: String::new(),
-            origin: at(line),
-            what,
-            mend: mend.to_owned(),
+        let problem = |line, what: String, mend: &str| {
+            Box::new(Problem {
+                key: String::new(),
+                origin: at(line),
+                what,
+                mend: mend.to_owned(),
+            })
         };
         let format = Format::of(path).ok_or_else(|| {
             let what = format!("the configuration file {name} has no known ending");
@@ -240,6 +242,12 @@ impl Layer {
                 None => return &self.origin,
             }
         }
+    }
+
+    /// Where each key and table was written.
+    pub(super) fn places(&self) -> impl Iterator<Item = (String, Origin)> {
+        let places = self.places.iter();
+        places.map(|(path, origin)| (path.clone(), origin.clone()))
     }
 
     fn insert(&mut self, path: &[String], text: &str, origin: Origin, problems: &mut Problems) {

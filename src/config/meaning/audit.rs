@@ -25,6 +25,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Audit> {
     }
     let key = reader.needed_secret(
         KEY,
+        KEY,
         "make one with: openssl rand -base64 32 > audit.key, and name that file in audit.key_file",
     );
     let length = key

@@ -61,7 +61,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Caller> {
 
 fn caller(reader: &mut Reader<'_>, table: &str) -> Option<Caller> {
     let at = |name: &str| format!("{table}.{name}");
-    let name = name(reader, &at("name"));
+    let name = name(reader, table);
     let token = token(reader, table);
     let operations_key = at("operations");
     let operations = operations(reader, &operations_key, Stars::All);
@@ -89,7 +89,8 @@ fn caller(reader: &mut Reader<'_>, table: &str) -> Option<Caller> {
     })
 }
 
-fn name(reader: &mut Reader<'_>, key: &str) -> Option<CallerName> {
+fn name(reader: &mut Reader<'_>, table: &str) -> Option<CallerName> {
+    let key = &format!("{table}.name");
     let text = reader.text(key);
     let fits = (1..=LONGEST_NAME).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -102,7 +103,7 @@ fn name(reader: &mut Reader<'_>, key: &str) -> Option<CallerName> {
     };
     let mend =
         format!("write 1 to {LONGEST_NAME} visible ASCII characters, such as support-console");
-    reader.problem(key, what, mend);
+    reader.missing(key, table, what, mend);
     None
 }
 
@@ -117,6 +118,7 @@ fn token(reader: &mut Reader<'_>, table: &str) -> Option<crate::config::SecretSo
     }
     let source = reader.needed_secret(
         &key,
+        table,
         "make one with: openssl rand -base64 32, and give it to the caller and in token_file",
     )?;
     let token = source.read().ok()?;

@@ -26,9 +26,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Frontegg> {
     let auth = auth(reader, region);
     let client_id = reader.needed_secret(
         "frontegg.client_id",
+        "frontegg.client_id",
         "copy it from the vendor's portal, environment settings, into frontegg.client_id, frontegg.client_id_file or the variable FRONTEGG_CLIENT_ID",
     );
     let api_key = reader.needed_secret(
+        "frontegg.api_key",
         "frontegg.api_key",
         "copy it from the vendor's portal, environment settings, into a file named by frontegg.api_key_file, or into the variable FRONTEGG_API_KEY",
     );

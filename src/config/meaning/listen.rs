@@ -232,16 +232,18 @@ fn tls(reader: &mut Reader<'_>, table: &str) -> Option<ListenTls> {
             (Some(chain), Some(key)) => (chain, key),
             (None, None) => return None,
             (Some(_), None) => {
-                reader.problem(
+                reader.missing(
                     &private_key,
+                    &certificate,
                     "is needed beside the certificate",
                     "name the PEM file with its private key",
                 );
                 return None;
             }
             (None, Some(_)) => {
-                reader.problem(
+                reader.missing(
                     &certificate,
+                    &private_key,
                     "is needed beside the private key",
                     "name the PEM file with its certificate chain",
                 );

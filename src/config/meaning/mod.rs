@@ -13,6 +13,8 @@ mod routes;
 mod subject;
 mod unavailable;
 
+pub use routes::Verdict;
+
 use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use secrecy::ExposeSecret;
@@ -193,27 +195,45 @@ impl<'a> Reader<'a> {
         self.origin(path) != Origin::Default
     }
 
-    /// Of the key, or of the first that is written in the table at this path.
+    /// Of the key, else of the table, else of the first key that is written in it.
     fn origin(&self, path: &str) -> Origin {
+        let written = |entry: &&Entry| entry.origin != Origin::Default;
         let within = |entry: &&Entry| {
-            entry
-                .path
-                .strip_prefix(path)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            let rest = entry.path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.starts_with(['.', '[']))
         };
-        let mut origins = self
-            .entries
-            .iter()
-            .filter(within)
-            .map(|entry| &entry.origin);
-        let written = origins.find(|origin| **origin != Origin::Default);
-        written.cloned().unwrap_or(Origin::Default)
+        let entry = self.entries.at(path).filter(written);
+        entry
+            .map(|entry| &entry.origin)
+            .or_else(|| self.entries.place(path))
+            .or_else(|| {
+                let mut inner = self.entries.iter().filter(within).filter(written);
+                inner.next().map(|entry| &entry.origin)
+            })
+            .cloned()
+            .unwrap_or(Origin::Default)
     }
 
     fn problem(&mut self, path: &str, what: impl Into<String>, mend: impl Into<String>) {
         self.problems.add(Problem {
             key: path.to_owned(),
             origin: self.origin(path),
+            what: what.into(),
+            mend: mend.into(),
+        });
+    }
+
+    /// A problem about a key that is written nowhere, because of what is written `near`.
+    fn missing(
+        &mut self,
+        path: &str,
+        near: &str,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.problems.add(Problem {
+            key: path.to_owned(),
+            origin: self.origin(near),
             what: what.into(),
             mend: mend.into(),
         });
@@ -245,10 +265,12 @@ impl<'a> Reader<'a> {
     fn secret(&mut self, path: &str) -> Option<SecretSource> {
         let twin = format!("{path}_file");
         let file = self.path(&twin);
-        let inline = self.entry(path).and_then(|entry| match &entry.meant {
-            Meant::Secret(secret) if !secret.expose_secret().is_empty() => Some(secret.clone()),
-            _empty => None,
-        });
+        let inline = match self.entry(path).map(|entry| &entry.meant) {
+            Some(Meant::Secret(secret)) => {
+                Some(secret.clone()).filter(|secret| !secret.expose_secret().is_empty())
+            }
+            _other_kind => None,
+        };
         let rank = |path: &str| self.entry(path).map_or(0, |entry| entry.rank);
         let (here, there) = (rank(path), rank(&twin));
         let source = match (inline, file) {
@@ -282,12 +304,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The secret at `path`, which there must be.
-    fn needed_secret(&mut self, path: &str, mend: &str) -> Option<SecretSource> {
+    /// The secret at `path`, which there must be because of what is written `near`.
+    fn needed_secret(&mut self, path: &str, near: &str, mend: &str) -> Option<SecretSource> {
         let source = self.secret(path);
         let twin = format!("{path}_file");
         if source.is_none() && !self.problems.touch(path) && !self.problems.touch(&twin) {
-            self.problem(path, "is needed, and set nowhere", mend);
+            self.missing(path, near, "is needed, and set nowhere", mend);
         }
         source
     }

@@ -2,7 +2,7 @@
 
 use super::Reader;
 use crate::{
-    config::{nearest::did_you_mean, pattern::Pattern, settings::Routes},
+    config::{Loaded, kind::Meant, nearest::did_you_mean, pattern::Pattern, settings::Routes},
     route::{Category, Operation},
 };
 
@@ -104,6 +104,50 @@ fn selected(text: &str, stars: Stars) -> Result<Vec<Operation>, (&'static str, S
         ));
     }
     Ok(let_through)
+}
+
+/// Whether an operation is let through, or why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is.
+    Allowed,
+    /// `routes.deny` takes it off.
+    Denied,
+    /// `routes.allow` doesn't name it.
+    NotNamed,
+}
+
+impl Verdict {
+    /// In a few words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "yes",
+            Self::Denied => "no: denied",
+            Self::NotNamed => "no: not allowed",
+        }
+    }
+}
+
+impl Loaded {
+    /// Whether this configuration lets the operation through, or why not.
+    #[must_use]
+    pub fn verdict(&self, operation: Operation) -> Verdict {
+        if self.settings.routes.allowed.contains(&operation) {
+            return Verdict::Allowed;
+        }
+        let denied = match self.entries.at("routes.deny").map(|entry| &entry.meant) {
+            Some(Meant::List(items)) => items.iter().any(|text| {
+                selected(text, Stars::All).is_ok_and(|chosen| chosen.contains(&operation))
+            }),
+            _no_list => false,
+        };
+        if denied {
+            Verdict::Denied
+        } else {
+            Verdict::NotNamed
+        }
+    }
 }
 
 fn extra_fields(reader: &mut Reader<'_>) -> Vec<String> {

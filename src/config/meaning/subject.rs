@@ -6,7 +6,7 @@ use super::{Reader, headers};
 use crate::{
     config::settings::{Listen, Routes, Subject, SubjectFrom},
     model::{TenantId, UserId},
-    route::{Operation, SubjectRule},
+    route::SubjectRule,
 };
 
 const TENANT: &str = "subject.tenant";
@@ -19,81 +19,66 @@ pub(super) fn read(reader: &mut Reader<'_>, routes: &Routes, listen: &[Listen]) 
     let user = reader.parsed(USER, UserId::parse, MEND);
     let tenant_header = header(reader, "subject.tenant_header", "frontegg-tenant-id");
     let user_header = header(reader, "subject.user_header", "frontegg-user-id");
-    let from = match reader.text(FROM) {
-        "fixed" => {
-            let missing = |key: &str, reader: &Reader<'_>| {
-                reader.given(key).is_none() && !reader.problems.touch(key)
-            };
-            if let Some(operation) =
-                needing(routes, &[SubjectRule::User, SubjectRule::UserAndTenant])
-                && missing(USER, reader)
-            {
-                let what = format!(
-                    "is needed with subject.from = \"fixed\": {} acts for a user",
-                    operation.name()
-                );
-                reader.problem(
-                    USER,
-                    what,
-                    "set it, or take the operations of users off routes.allow",
-                );
-            }
-            if let Some(operation) = needing(routes, &[SubjectRule::UserAndTenant])
-                && missing(TENANT, reader)
-            {
-                let what = format!(
-                    "is needed with subject.from = \"fixed\": {} acts for a tenant",
-                    operation.name()
-                );
-                let mend = format!("set it, or add {:?} to routes.deny", operation.name());
-                reader.problem(TENANT, what, mend);
-            }
-            SubjectFrom::Fixed {
-                tenant: tenant.clone(),
-                user,
-            }
+    let from = if reader.text(FROM) == "fixed" {
+        fixed_is_whole(reader, routes);
+        SubjectFrom::Fixed {
+            tenant: tenant.clone(),
+            user,
         }
-        _headers => {
-            if user.is_some() && !reader.problems.touch(FROM) {
-                reader.problem(
-                    USER,
-                    "is used with subject.from = \"fixed\" alone",
-                    "remove it, or set subject.from = \"fixed\"",
-                );
-            }
-            if listen
-                .iter()
-                .flat_map(|listen| &listen.addresses)
-                .any(|bind| !bind.is_local())
-            {
-                reader.warn(
-                    FROM,
-                    "callers on other machines say themselves which user they act for",
-                    "give each of the callers its tenants, and a key that nobody else has",
-                );
-            }
-            SubjectFrom::Headers {
-                tenant: tenant_header?,
-                user: user_header?,
-            }
+    } else {
+        if user.is_some() && !reader.problems.touch(FROM) {
+            reader.problem(
+                USER,
+                "is used with subject.from = \"fixed\" alone",
+                "remove it, or set subject.from = \"fixed\"",
+            );
         }
+        headers_are_meant(reader, listen);
+        let (tenant, user) = (tenant_header?, user_header?);
+        if tenant == user {
+            reader.problem(
+                "subject.user_header",
+                "is the same as subject.tenant_header",
+                "name a header of its own",
+            );
+        }
+        SubjectFrom::Headers { tenant, user }
     };
-    if let SubjectFrom::Headers { tenant, user } = &from
-        && tenant == user
-    {
-        reader.problem(
-            "subject.user_header",
-            "is the same as subject.tenant_header",
-            "name a header of its own",
-        );
-    }
     Some(Subject { from, tenant })
 }
 
-/// The first operation that is let through and has one of these rules.
-fn needing(routes: &Routes, rules: &[SubjectRule]) -> Option<Operation> {
-    let mut allowed = routes.allowed.iter().copied();
-    allowed.find(|operation| rules.contains(&operation.facts().subject))
+/// What no request brings along must be here, or an operation would never succeed.
+fn fixed_is_whole(reader: &mut Reader<'_>, routes: &Routes) {
+    let needing = |rules: &[SubjectRule]| {
+        let mut allowed = routes.allowed.iter().copied();
+        allowed.find(|operation| rules.contains(&operation.facts().subject))
+    };
+    let for_user = needing(&[SubjectRule::User, SubjectRule::UserAndTenant]);
+    let for_tenant = needing(&[SubjectRule::UserAndTenant]);
+    for (key, whose, operation) in [(USER, "user", for_user), (TENANT, "tenant", for_tenant)] {
+        let Some(operation) = operation else { continue };
+        if reader.given(key).is_some() || reader.problems.touch(key) {
+            continue;
+        }
+        let name = operation.name();
+        reader.missing(
+            key,
+            FROM,
+            format!("is needed with subject.from = \"fixed\": {name} acts for a {whose}"),
+            format!("set it, or add {name:?} and its like to routes.deny"),
+        );
+    }
+}
+
+fn headers_are_meant(reader: &mut Reader<'_>, listen: &[Listen]) {
+    let mut binds = listen.iter().flat_map(|listen| &listen.addresses);
+    if binds.any(|bind| !bind.is_local()) {
+        reader.warn(
+            FROM,
+            "callers on other machines say themselves which user they act for",
+            "give each of the callers its tenants, and a key that nobody else has",
+        );
+    }
 }
 
 fn header(reader: &mut Reader<'_>, key: &str, standard: &str) -> Option<HeaderName> {

@@ -1,0 +1,87 @@
+//! `mfa-gateway check`: every problem of the configuration at once.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde_json::json;
+
+use super::config::{Format, SourceArgs, write_json};
+use crate::config::{Loaded, Problem, Problems};
+
+/// `mfa-gateway check`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  mfa-gateway check -c gateway.toml --connect\n\nExit status: 0 right, 1 a connection failed, 2 the configuration is wrong."
+)]
+pub struct CheckArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// Also reaches the vendor's host and exchanges the credential
+    #[arg(long)]
+    pub connect: bool,
+    /// How the outcome is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Writes what is wrong with a configuration, or that nothing is. As text, problems and
+/// warnings are messages for people and go to `messages`, the verdict to `out`; as JSON
+/// everything goes to `out`.
+///
+/// # Errors
+/// Where one of the two can't be written to.
+pub fn report(
+    outcome: &Result<Loaded, Problems>,
+    format: Format,
+    out: &mut impl Write,
+    messages: &mut impl Write,
+) -> io::Result<()> {
+    let (warnings, problems) = match outcome {
+        Ok(loaded) => (loaded.warnings.as_slice(), None),
+        Err(problems) => (&[][..], Some(problems)),
+    };
+    match format {
+        Format::Json => {
+            let problems = problems.into_iter().flatten();
+            let problems: Vec<_> = problems.map(Problem::json).collect();
+            let warnings: Vec<_> = warnings.iter().map(Problem::json).collect();
+            let report = json!({
+                "valid": problems.is_empty(),
+                "problems": problems,
+                "warnings": warnings,
+            });
+            write_json(&report, out)
+        }
+        Format::Text => {
+            write_warnings(warnings, messages)?;
+            match problems {
+                Some(problems) => write_problems(problems, messages),
+                None => writeln!(out, "The configuration is right."),
+            }
+        }
+    }
+}
+
+/// Writes all problems as blocks, and how many there are.
+///
+/// # Errors
+/// Where `messages` can't be written to.
+pub fn write_problems(problems: &Problems, messages: &mut impl Write) -> io::Result<()> {
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    writeln!(messages, "{problems}\n\nThe configuration has {count}.")
+}
+
+/// Writes all warnings as blocks.
+///
+/// # Errors
+/// Where `messages` can't be written to.
+pub fn write_warnings(warnings: &[Problem], messages: &mut impl Write) -> io::Result<()> {
+    for warning in warnings {
+        writeln!(messages, "warning: {warning}\n")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! `mfa-gateway routes`: the route table, and what this configuration lets through.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde_json::json;
+
+use super::config::{Format, SourceArgs, write_json};
+use crate::{
+    config::{Loaded, Verdict},
+    route::Operation,
+};
+
+/// `mfa-gateway routes`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  mfa-gateway routes -c gateway.toml --set 'routes.allow=[\"recover\", \"user.*disable\"]'"
+)]
+pub struct RoutesArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// How the table is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Writes all operations, each with whether it is let through, or why not.
+///
+/// # Errors
+/// Where `out` can't be written to.
+pub fn write_routes(loaded: &Loaded, format: Format, out: &mut impl Write) -> io::Result<()> {
+    match format {
+        Format::Json => {
+            let rows = Operation::ALL.iter().map(|operation| {
+                let facts = operation.facts();
+                let verdict = loaded.verdict(*operation);
+                json!({
+                    "operation": facts.name,
+                    "method": facts.method.as_str(),
+                    "path": facts.path,
+                    "category": facts.category.as_str(),
+                    "allowed": verdict == Verdict::Allowed,
+                    "reason": verdict.as_str(),
+                })
+            });
+            write_json(&rows.collect(), out)
+        }
+        Format::Text => {
+            writeln!(
+                out,
+                "{:<34} {:<14} {:<16} {:<6} PATH",
+                "OPERATION", "CATEGORY", "LET THROUGH", "METHOD"
+            )?;
+            for operation in Operation::ALL {
+                let facts = operation.facts();
+                writeln!(
+                    out,
+                    "{:<34} {:<14} {:<16} {:<6} {}",
+                    facts.name,
+                    facts.category.as_str(),
+                    loaded.verdict(*operation).as_str(),
+                    facts.method.as_str(),
+                    facts.path,
+                )?;
+            }
+            Ok(())
+        }
+    }
+}

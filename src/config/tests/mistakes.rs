@@ -1,0 +1,164 @@
+//! Mistakes, one at a time: a table of them, and any single broken key.
+
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::{super::*, World};
+
+#[test]
+fn mistakes_are_told_with_the_mend() {
+    for (written, key, what, mend) in MISTAKES {
+        let mut world = World::new();
+        world.file("broken.toml", &format!("# one line before\n{written}\n"));
+        let problems = world.problems();
+        let told: Vec<_> = problems.iter().collect();
+        assert_eq!(told.len(), 1, "{written}\n{problems}");
+        assert_eq!(told[0].key, *key, "{written}\n{problems}");
+        assert!(told[0].what.contains(what), "{written}\n{problems}");
+        assert!(told[0].mend.contains(mend), "{written}\n{problems}");
+        assert_ne!(told[0].origin, Origin::Default, "{written}");
+    }
+}
+
+/// What is written, the key of the one problem, a piece of what is wrong and of the mend.
+#[rustfmt::skip]
+const MISTAKES: &[(&str, &str, &str, &str)] = &[
+    ("listen.adress = \"127.0.0.1:1\"", "listen.adress", "is not a key", "did you mean listen.address?"),
+    ("region = \"us\"", "region", "is not a key", "did you mean frontegg.region?"),
+    ("frontegg = 3", "frontegg", "must be a table", "[frontegg]"),
+    ("[callers]\nname = \"a\"", "callers", "must be a list of tables", "[[callers]]"),
+    ("listen.max_body = 65536", "listen.max_body", "must be a size, not a number", "64KiB"),
+    ("listen.max_body = \"64kb\"", "listen.max_body", "\"64kb\" is not a size", "64KiB"),
+    ("listen.header_timeout = \"10\"", "listen.header_timeout", "\"10\" is not a duration", "10s"),
+    ("listen.header_timeout = \"0s\"", "listen.header_timeout", "out of range", "from 10ms to 10m"),
+    ("listen.max_in_flight = 0", "listen.max_in_flight", "out of range", "from 1"),
+    ("listen.address = \"localhost:8080\"", "listen.address", "is no address", "127.0.0.1:8080"),
+    ("listen.address = \":8080\"", "listen.address", "is no address", "0.0.0.0:8080"),
+    ("listen.address = \"unix:run.sock\"", "listen.address", "absolute", "unix:/run"),
+    ("listen.address = []", "listen.address", "is empty", "127.0.0.1:8080"),
+    ("listen.address = \"0.0.0.0:8080\"", "listen.address", "nobody is named", "[[callers]]"),
+    ("listen.address = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "listen.address", "is taken", "of its own"),
+    ("admin.address = \"127.0.0.1:8080\"", "admin.address", "taken by listen.address", "of its own"),
+    ("admin.address = \"0.0.0.0:8080\"", "admin.address", "taken by listen.address", "of its own"),
+    ("listen.base_path = \"/frontegg/\"", "listen.base_path", "no plain path", "/frontegg"),
+    ("listen.allowed_hosts = [\"a.example:80\"]", "listen.allowed_hosts", "no host name", "without scheme, port"),
+    ("listen.allowed_origins = [\"https://a.example/\"]", "listen.allowed_origins", "no origin", "https://app.example.com"),
+    ("listen.unix_mode = \"0999\"", "listen.unix_mode", "permission bits", "octal"),
+    ("listen.tls.certificate_file = \"/x.pem\"", "listen.tls.private_key_file", "is needed", "private key"),
+    ("listen.trusted_proxies = [\"10.0.0.0/8\"]", "listen.trusted_proxies", "not available in this version", "remove"),
+    ("subject.from = \"user-token\"", "subject.from", "\"user-token\" is not available", "\"headers\""),
+    ("subject.user_token.issuer = \"x\"", "subject.user_token.issuer", "not available", "remove"),
+    ("[[callers]]\nname = \"a\"\nuid = 1000", "callers[0].uid", "not available", "remove"),
+    ("limits.store = \"redis\"", "limits.store", "\"redis\" is not available", "\"memory\""),
+    ("audit.rotate = { keep = 3 }", "audit.rotate.keep", "not available", "remove"),
+    ("frontegg.region = \"uk\"", "frontegg.region", "must be one of eu, us, ca, au", ""),
+    ("frontegg.domain = \"https://acme.frontegg.com\"", "frontegg.domain", "is no domain", "acme.frontegg.com"),
+    ("frontegg.identity_url = \"http://x\"", "frontegg.identity_url", "is not https", "ca_file"),
+    ("frontegg.identity_url = \"https://x/identity\"", "frontegg.identity_url", "has a path", "leave off"),
+    ("frontegg.auth_url = \"https://x\"", "frontegg.auth_url", "has no path", "/auth/vendor/"),
+    ("frontegg.proxy = \"socks5://x\"", "frontegg.proxy", "no URL of an HTTP proxy", "http://proxy:3128"),
+    ("frontegg.ca_file = \"/nowhere.pem\"", "frontegg.ca_file", "/nowhere.pem holds no certificate", "PEM"),
+    ("frontegg.environment_id = \"a b\"", "frontegg.environment_id", "visible ASCII", "portal"),
+    ("admin.key_file = \"/nowhere\"", "admin.key_file", "/nowhere can't be read", "put the secret"),
+    ("routes.allow = [\"recovr\"]", "routes.allow", "\"recovr\" is no operation", "did you mean recover?"),
+    ("routes.allow = [\"user.*unenroll\"]", "routes.allow", "enrolment or management", "in full: user.unenroll"),
+    ("routes.deny = [\"x*\"]", "routes.deny", "stands for no operation", "routes"),
+    ("routes.extra_fields.recover = [\"Email\"]", "routes.extra_fields.recover", "checked", "always go on"),
+    ("headers.forward = [\"authorization\"]", "headers.forward", "the gateway's own", "remove"),
+    ("headers.forward = [\"x-user\"]\nsubject.user_header = \"x-user\"", "headers.forward", "read by the gateway", "remove"),
+    ("headers.cookies = [\"a b\"]", "headers.cookies", "no cookie's name", "fe_*"),
+    ("subject.user_header = \"host\"", "subject.user_header", "the gateway's own", "another name"),
+    ("subject.user_header = \"x-id\"\nsubject.tenant_header = \"X-Id\"", "subject.user_header", "same as", "of its own"),
+    ("subject.user = \"u\"", "subject.user", "\"fixed\" alone", "remove"),
+    ("subject.from = \"fixed\"\nsubject.tenant = \"t\"", "subject.user", "is needed", "set it"),
+    ("subject.from = \"fixed\"\nsubject.user = \"u\"", "subject.tenant", "user.sms.disable acts for a tenant", "routes.deny"),
+    ("[[callers]]\ntoken = \"0123456789abcdef\"", "callers[0].name", "is needed", "support-console"),
+    ("[[callers]]\nname = \"a\"", "callers[0].token", "is needed", "openssl rand"),
+    ("[[callers]]\nname = \"a\"\ntoken = \"0123456789abcdef\"\n[[callers]]\nname = \"a\"\ntoken = \"0123456789abcdeg\"", "callers[1].name", "callers[0] too", "of its own"),
+    ("[[callers]]\nname = \"a\"\ntoken = \"0123456789abcdef\"\n[[callers]]\nname = \"b\"\ntoken = \"0123456789abcdef\"", "callers[1].token", "same as", "of its own"),
+    ("[[callers]]\nname = \"a\"\ntoken = \"0123456789abcdef\"\ntenants = [\"t-*\"]", "callers[0].tenants", "is no tenant", "in full"),
+    ("[[callers]]\nname = \"a\"\ntoken = \"0123456789abcdef\"\ntenants = [\"t\"]\n[subject]\ntenant = \"u\"", "callers[0].tenants", "isn't among them", "add it"),
+    ("[[callers]]\nname = \"a\"\ntoken = \"0123456789abcdef\"\noperations = []", "callers[0].operations", "do nothing", "name what"),
+    ("limits.email.quotas = [{ attempts = 0, per = \"1m\" }]", "limits.email.quotas", "quota 1: attempts", "quotas = []"),
+    ("limits.emial.quotas = []", "limits.emial", "is not a key", "limits.email"),
+    ("[limits.upstream.recovr]", "limits.upstream.recovr", "is no operation", "did you mean recover?"),
+    ("audit.output = \"stdot\"", "audit.output", "is no output", "did you mean stdout?"),
+    ("audit.output = \"/nowhere/at/all\"", "audit.output", "no directory", "mkdir -p /nowhere/at"),
+    ("audit.output = [\"stdout\", \"stdout\"]", "audit.output", "twice", "once"),
+    ("audit.durability = \"synced\"", "audit.durability", "is for files", "written"),
+    ("telemetry.log = \"inof\"", "telemetry.log", "is no level", "did you mean info?"),
+    ("telemetry.log = \"a=b=c\"", "telemetry.log", "is no filter", "info"),
+    ("frontegg.api_key_file = \"/x\"\nfrontegg.api_key = \"y\"", "frontegg.api_key_file", "api_key is given", "keep one"),
+];
+
+/// A value of the wrong type for this kind, or one that can't be read.
+fn wrong(kind: Kind) -> BoxedStrategy<serde_json::Value> {
+    let typed = match kind {
+        Kind::Choice(_) | Kind::Path | Kind::Secret | Kind::Text | Kind::Url => {
+            vec![1.into(), true.into(), serde_json::json!(["x"])]
+        }
+        Kind::Count { .. } => vec![
+            true.into(),
+            (-1).into(),
+            1.5.into(),
+            u64::MAX.into(),
+            "1".into(),
+        ],
+        Kind::Duration { .. } | Kind::Size { .. } => {
+            vec![1.into(), "1x".into(), "99999999d".into()]
+        }
+        Kind::Flag => vec![0.into(), "true".into()],
+        Kind::List | Kind::OneOrMore => vec![1.into(), serde_json::json!([1])],
+        Kind::Quotas => vec!["x".into(), serde_json::json!([{ "attempts": 5 }])],
+    };
+    proptest::sample::select(typed).boxed()
+}
+
+fn key_and_wrong_value() -> impl Strategy<Value = (&'static Key, serde_json::Value)> {
+    (0..KEYS.len()).prop_flat_map(|index| (Just(&KEYS[index]), wrong(KEYS[index].kind)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_one_broken_key_is_the_one_that_is_told((key, value) in key_and_wrong_value()) {
+        thread_local! {
+            static BASE: World = World::new();
+        }
+        BASE.with(|base| {
+            let mut written = serde_json::json!({ key.name(): value });
+            for segment in key.section().rsplit('.') {
+                written = match segment {
+                    "*" => serde_json::json!({ "recover": written }),
+                    "callers" => {
+                        let mut caller = serde_json::json!({ "name": "a", "token": "0123456789abcdef" });
+                        caller[key.name()] = written[key.name()].clone();
+                        serde_json::json!({ "callers": [caller] })
+                    }
+                    segment => serde_json::json!({ segment: written }),
+                };
+            }
+            let path = base.path("broken.json");
+            fs::write(&path, written.to_string()).unwrap();
+            let mut sources = base.sources.clone();
+            sources.files.push(path);
+            let problems = load(&sources).map(|_loaded| ()).unwrap_err();
+            let expected = key.path.replace('*', "recover").replace("callers.", "callers[0].");
+            let told: Vec<_> = problems.iter().map(|problem| problem.key.clone()).collect();
+            prop_assert_eq!(told, [expected], "{}\n{}", written, problems);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn no_file_makes_it_panic(bytes: Vec<u8>, cut in 0..10_000_usize, byte: u8) {
+        raw_toml(&bytes);
+        let mut defaults = defaults().into_bytes();
+        if let Some(place) = defaults.get_mut(cut) {
+            *place = byte;
+        }
+        raw_toml(&defaults);
+    }
+}

@@ -1,0 +1,428 @@
+//! The whole way from what is written to what it means.
+
+mod mistakes;
+mod shipped;
+
+use std::{collections::BTreeMap, ffi::OsString, fmt::Write as _, fs, path::PathBuf};
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// Must never be seen in any output.
+const CANARY: &str = "canary-5up3r-s3cr3t";
+
+/// A folder with a CA, and a configuration that is right.
+struct World {
+    folder: TempDir,
+    sources: Sources,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        fs::write(folder.path().join("ca.pem"), made.cert.pem()).unwrap();
+        fs::write(
+            folder.path().join("key.pem"),
+            made.signing_key.serialize_pem(),
+        )
+        .unwrap();
+        let mut world = Self {
+            folder,
+            sources: Sources::default(),
+        };
+        let ca = world.path("ca.pem");
+        world.file(
+            "base.toml",
+            &format!(
+                "[frontegg]\nclient_id = \"{CANARY}\"\napi_key = \"{CANARY}\"\nca_file = {ca:?}\n[audit]\nkey = \"{CANARY}\"\n"
+            ),
+        );
+        world
+    }
+
+    /// Adds a file on top.
+    fn file(&mut self, name: &str, text: &str) -> &mut Self {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        self.sources.files.push(path);
+        self
+    }
+
+    fn set(&mut self, assignment: &str) -> &mut Self {
+        self.sources.set.push(assignment.to_owned());
+        self
+    }
+
+    fn variable(&mut self, name: &str, value: &str) -> &mut Self {
+        self.sources.environment.insert(name.into(), value.into());
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn load(&self) -> Loaded {
+        load(&self.sources).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn problems(&self) -> Problems {
+        load(&self.sources).map(|_loaded| ()).unwrap_err()
+    }
+}
+
+fn origin_of(loaded: &Loaded, key: &str) -> Origin {
+    loaded.entries.at(key).unwrap().origin.clone()
+}
+
+#[test]
+fn the_defaults_are_right_but_for_what_only_the_operator_knows() {
+    let problems = load(&Sources::default()).map(|_loaded| ()).unwrap_err();
+    let keys: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    let needed = ["frontegg.client_id", "frontegg.api_key", "audit.key"];
+    assert_eq!(
+        keys.iter()
+            .filter(|key| **key != "frontegg.ca_file")
+            .collect::<Vec<_>>(),
+        needed.iter().collect::<Vec<_>>()
+    );
+    let settings = World::new().load().settings;
+    assert_eq!(settings.frontegg.identity, "api.frontegg.com");
+    assert_eq!(
+        settings.frontegg.auth,
+        "https://api.frontegg.com/auth/vendor/"
+    );
+    assert!(
+        settings
+            .routes
+            .allowed
+            .contains(&crate::route::Operation::Recover)
+    );
+    assert!(
+        !settings
+            .routes
+            .allowed
+            .contains(&crate::route::Operation::UserDisable)
+    );
+    assert_eq!(settings.limits.upstream.len(), 2);
+    let optional: Vec<_> = settings.listen[0]
+        .addresses
+        .iter()
+        .map(|bind| matches!(bind, Bind::Tcp { optional: true, .. }))
+        .collect();
+    assert_eq!(optional, [false, true]);
+}
+
+#[test]
+fn later_layers_win() {
+    let mut world = World::new();
+    let region = |world: &World| {
+        let loaded = world.load();
+        let origin = origin_of(&loaded, "frontegg.region").to_string();
+        (loaded.settings.frontegg.region.as_str(), origin)
+    };
+    assert_eq!(region(&world), ("eu", "default".into()));
+    world.file("one.yaml", "frontegg:\n  region: us\n");
+    let one = format!("{}:2", world.path("one.yaml").display());
+    assert_eq!(region(&world), ("us", one));
+    world.file("two.json", "{\"frontegg\": {\"region\": \"ca\"}}");
+    let two = format!("{}:1", world.path("two.json").display());
+    assert_eq!(region(&world), ("ca", two));
+    world.variable("FRONTEGG_REGION", "au");
+    assert_eq!(region(&world), ("au", "FRONTEGG_REGION".into()));
+    world.variable("MFA_GATEWAY__FRONTEGG__REGION", "us");
+    assert_eq!(
+        region(&world),
+        ("us", "MFA_GATEWAY__FRONTEGG__REGION".into())
+    );
+    world.set("frontegg.region=eu");
+    assert_eq!(region(&world), ("eu", "--set".into()));
+}
+
+#[test]
+fn variables_are_read_as_what_is_meant() {
+    let mut world = World::new();
+    world
+        .variable("MFA_GATEWAY__FRONTEGG__ENVIRONMENT_ID", "0123")
+        .variable("MFA_GATEWAY__LISTEN__ADDRESS", "127.0.0.1:1, [::1]:1")
+        .variable("MFA_GATEWAY__LISTEN__MAX_BODY", "1MiB")
+        .variable("MFA_GATEWAY__FRONTEGG__HTTP2", "true")
+        .variable(
+            "MFA_GATEWAY__LIMITS__EMAIL__QUOTAS",
+            "[{\"attempts\": 2, \"per\": \"1h\"}]",
+        )
+        .variable(
+            "MFA_GATEWAY__CALLERS",
+            "[{ name = \"a\", token = \"0123456789abcdef\" }]",
+        )
+        // Kubernetes sets these beside a Service of our name.
+        .variable("MFA_GATEWAY_PORT", "tcp://10.0.0.1:8080")
+        .variable("MFA_GATEWAY_SERVICE_HOST", "10.0.0.1")
+        .set("limits.upstream.\"login.email.verify\".attempts=7")
+        .set("limits.upstream.recover={ attempts = 3 }");
+    let settings = world.load().settings;
+    assert_eq!(settings.frontegg.environment_id.unwrap(), "0123");
+    assert_eq!(settings.listen[0].addresses.len(), 2);
+    assert_eq!(settings.listen[0].max_body, 1_048_576);
+    assert!(settings.frontegg.http2);
+    assert_eq!(settings.limits.email.quotas[0].attempts().get(), 2);
+    assert_eq!(settings.callers[0].name.as_str(), "a");
+    let upstream: BTreeMap<_, _> = settings
+        .limits
+        .upstream
+        .iter()
+        .map(|(operation, policy)| (operation.name(), policy.quotas[0].attempts().get()))
+        .collect();
+    assert_eq!(
+        upstream,
+        BTreeMap::from([
+            ("login.email.verify", 7),
+            ("login.verify", 10),
+            ("recover", 3)
+        ])
+    );
+}
+
+#[test]
+fn of_a_secret_and_its_file_the_later_layer_wins() {
+    let mut world = World::new();
+    let key = world.path("key.txt");
+    fs::write(&key, "from-a-file\n").unwrap();
+    world.variable("MFA_GATEWAY__FRONTEGG__API_KEY_FILE", key.to_str().unwrap());
+    let source = world.load().settings.frontegg.api_key;
+    assert!(matches!(source, SecretSource::File(path) if path == key));
+    world.set("frontegg.api_key=inline");
+    assert!(matches!(
+        world.load().settings.frontegg.api_key,
+        SecretSource::Inline(_)
+    ));
+    world.set(&format!("frontegg.api_key_file={}", key.display()));
+    let problems = world.problems();
+    assert_eq!(problems.iter().next().unwrap().key, "frontegg.api_key_file");
+}
+
+#[test]
+fn several_listeners_each_have_the_defaults() {
+    let mut world = World::new();
+    world.file(
+        "listen.toml",
+        "[[listen]]\naddress = \"unix:/run/g.sock\"\n[[listen]]\naddress = \"127.0.0.1:1\"\nmax_headers = 20\n",
+    );
+    let listen = world.load().settings.listen;
+    assert_eq!(
+        (listen.len(), listen[0].max_headers, listen[1].max_headers),
+        (2, 100, 20)
+    );
+    world.set("listen.max_headers=30");
+    let problems = world.problems();
+    let problem = problems.iter().next().unwrap();
+    assert_eq!(
+        (problem.key.as_str(), problem.origin.layer()),
+        ("listen.max_headers", "set")
+    );
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_each_with_its_place() {
+    let mut world = World::new();
+    world
+        .file(
+            "a.toml",
+            "[listen]\nmax_body = 1\n\n[frontegg]\nregoin = \"us\"\n",
+        )
+        .file(
+            "b.yaml",
+            "audit:\n  output: stdout\n  durability: [written]\n",
+        )
+        .file("c.json", "{\n \"admin\": {\n  \"quit\": \"yes\"}}")
+        .file("d.toml", "broken")
+        .file("e.conf", "")
+        .variable("MFA_GATEWAY__SHUTDOWN__DELAY", "soon")
+        .set("frontegg.http2=maybe")
+        .set("nonsense");
+    world.sources.files.push("/nowhere.toml".into());
+    world
+        .sources
+        .environment
+        .insert("MFA_GATEWAY__ADMIN__ADDRESS".into(), not_utf8());
+    let problems = world.problems();
+    let place = |name: &str, line| format!("{}:{line}", world.path(name).display());
+    let told: Vec<_> = problems
+        .iter()
+        .map(|problem| (problem.key.as_str(), problem.origin.to_string()))
+        .collect();
+    for expected in [
+        ("listen.max_body", place("a.toml", 2)),
+        ("frontegg.regoin", place("a.toml", 5)),
+        ("audit.durability", place("b.yaml", 3)),
+        ("admin.quit", place("c.json", 3)),
+        ("", place("d.toml", 1)),
+        ("", world.path("e.conf").display().to_string()),
+        ("", "/nowhere.toml".into()),
+        ("", "MFA_GATEWAY__ADMIN__ADDRESS".into()),
+        ("shutdown.delay", "MFA_GATEWAY__SHUTDOWN__DELAY".into()),
+        ("frontegg.http2", "--set".into()),
+        ("", "--set".into()),
+    ] {
+        assert!(
+            told.contains(&expected),
+            "{expected:?} is missing:\n{problems}"
+        );
+    }
+    assert_eq!(told.len(), 11, "{problems}");
+}
+
+#[cfg(unix)]
+fn not_utf8() -> OsString {
+    use std::os::unix::ffi::OsStringExt as _;
+    OsString::from_vec(vec![0xff])
+}
+
+#[test]
+fn nothing_secret_is_told_or_shown() {
+    let mut world = World::new();
+    world.set(&format!("frontegg.proxy=http://me:{CANARY}@proxy:3128"));
+    let loaded = world.load();
+    let mut seen = format!("{loaded:?}{}{}", loaded.show_toml(), loaded.show_json());
+    world
+        .file("a.toml", &format!("frontegg.apikey = \"{CANARY}\"\nadmin = \"{CANARY}\"\nfrontegg.client_ip.shared_secret = \"{CANARY}\"\n"))
+        .file("b.toml", &format!("frontegg.api_key = [\"{CANARY}\"]\nlimits.key = {{ {CANARY} = 1 }}\n").replace(&format!("{{ {CANARY} = 1 }}"), &format!("{{ a = \"{CANARY}\" }}")))
+        .file("c.toml", &format!("frontegg.api_key = \"{CANARY}\nx = 1"))
+        .file("d.yaml", &format!("frontegg:{CANARY}\n"))
+        .file("e.json", &format!("{{\"a\": {CANARY}}}"))
+        .variable("MFA_GATEWAY__FRONTEGG__API_KEE", CANARY)
+        .set(CANARY)
+        .set(&format!("frontegg.identity_url=http://me:{CANARY}@x"))
+        .set(&format!("frontegg.auth_url=https://me:{CANARY}@x/y"))
+        .set(&format!("limits.redis.url=redis://me:{CANARY}@x"))
+        .set(&format!("frontegg.proxy=socks5://me:{CANARY}@x"))
+        .set(&format!("admin.kay={CANARY}"));
+    let problems = world.problems();
+    assert!(problems.len() >= 12, "{problems}");
+    write!(seen, "{problems}{problems:?}").unwrap();
+    for problem in &problems {
+        write!(seen, "{}", problem.json()).unwrap();
+    }
+    let before = seen.split_once(CANARY).map(|(before, _after)| before);
+    assert_eq!(before.map(str::len), None, "{}", before.unwrap_or_default());
+    assert!(seen.contains("[redacted]"));
+}
+
+#[test]
+fn what_is_shown_can_be_loaded_and_names_its_layer() {
+    let mut world = World::new();
+    world.file("listen.toml", "[[listen]]\naddress = \"unix:/run/g.sock\"\n[[listen]]\naddress = \"127.0.0.1:1\"\n[[callers]]\nname = \"a\"\ntoken = \"0123456789abcdef\"\n");
+    let loaded = world.load();
+    let shown = loaded.show_toml();
+    assert!(
+        shown.contains("region = \"eu\"                                # default"),
+        "{shown}"
+    );
+    assert!(shown.contains("listen.toml:4"), "{shown}");
+    let mut again = World::new();
+    again.file("shown.toml", &shown.replace("[redacted]", CANARY));
+    // As text, since a secret that was redacted is another one now.
+    let reloaded = again.load();
+    assert_eq!(reloaded.settings.listen.len(), 2);
+    let changed = changed_keys(&loaded, &reloaded);
+    assert_eq!(changed, ["callers[0].token"]);
+}
+
+#[test]
+fn a_reload_knows_what_changed_and_what_needs_a_restart() {
+    let mut world = World::new();
+    let old = world.load();
+    assert_eq!(changed_keys(&old, &world.load()), Vec::<String>::new());
+    world
+        .set("limits.max_keys=5000")
+        .set("listen.idle_timeout=1s")
+        .set("frontegg.region=us")
+        .set("frontegg.api_key=another")
+        .set("limits.upstream.\"login.sms.verify\"={}");
+    let new = world.load();
+    let changed = changed_keys(&old, &new);
+    assert!(changed.contains(&"limits.upstream.\"login.sms.verify\".attempts".to_owned()));
+    assert!(changed.contains(&"frontegg.api_key".to_owned()));
+    assert_eq!(
+        reload_blockers(&old, &new),
+        ["listen.idle_timeout", "limits.max_keys"]
+    );
+    assert_eq!(
+        reload_blockers(&new, &old),
+        ["listen.idle_timeout", "limits.max_keys"]
+    );
+    assert!(
+        changed_keys(&new, &old)
+            .iter()
+            .any(|key| key.contains("login.sms.verify"))
+    );
+}
+
+#[test]
+fn what_is_probably_a_mistake_is_warned_of() {
+    let mut world = World::new();
+    let secret = world.path("open");
+    fs::write(&secret, "0123456789abcdef").unwrap();
+    open_to_all(&secret);
+    world
+        .set(&format!("admin.key_file={}", secret.display()))
+        .set("listen.address=0.0.0.0:8080")
+        .set("callers=[{ name = \"a\", token = \"short\" }]")
+        .set("limits.client.quotas=[]")
+        .set("limits.mode=observe")
+        .set("frontegg.identity_url=https://id.internal")
+        .set("routes.allow=recover, user.disable");
+    let loaded = world.load();
+    let warned: Vec<_> = loaded
+        .warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    for key in [
+        "admin.key_file",
+        "callers[0].operations",
+        "callers[0].token",
+        "frontegg.identity_url",
+        "limits.client",
+        "limits.mode",
+        "listen.address",
+        "routes.allow",
+        "subject.from",
+    ] {
+        assert!(warned.contains(&key), "{key} is missing: {warned:?}");
+    }
+    assert_eq!(World::new().load().warnings, []);
+}
+
+#[cfg(unix)]
+fn open_to_all(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+}
+
+#[test]
+fn a_key_that_does_not_fit_the_certificate_is_told() {
+    let mut world = World::new();
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    fs::write(world.path("other.pem"), other.signing_key.serialize_pem()).unwrap();
+    let set = |world: &mut World, key: &str, file: &str| {
+        let path = world.path(file);
+        world.set(&format!("listen.tls.{key}={}", path.display()));
+    };
+    set(&mut world, "certificate_file", "ca.pem");
+    set(&mut world, "private_key_file", "key.pem");
+    assert!(world.load().settings.listen[0].tls.is_some());
+    set(&mut world, "private_key_file", "other.pem");
+    let problems = world.problems();
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems
+            .to_string()
+            .starts_with("listen.tls.private_key_file: doesn't serve the certificate")
+    );
+}
