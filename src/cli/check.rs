@@ -85,3 +85,50 @@ pub fn write_warnings(warnings: &[Problem], messages: &mut impl Write) -> io::Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::config::tests::loaded, *};
+    use crate::config::{Sources, load};
+
+    fn reported(outcome: &Result<Loaded, Problems>, format: Format) -> (String, String) {
+        let (mut out, mut messages) = (Vec::new(), Vec::new());
+        report(outcome, format, &mut out, &mut messages).unwrap();
+        (
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(messages).unwrap(),
+        )
+    }
+
+    fn broken() -> Result<Loaded, Problems> {
+        let set = ["frontegg.regoin=us", "listen.max_body=1"];
+        load(&Sources {
+            set: set.map(str::to_owned).to_vec(),
+            ..Sources::default()
+        })
+    }
+
+    #[test]
+    fn a_right_configuration_is_said_to_be_so() {
+        let (_folder, loaded) = loaded(&["limits.mode=observe"]);
+        let (out, messages) = reported(&Ok(loaded), Format::Text);
+        assert_eq!(out, "The configuration is right.\n");
+        assert!(messages.starts_with("warning: limits.mode: "), "{messages}");
+    }
+
+    #[test]
+    fn all_problems_are_reported() {
+        let (out, messages) = reported(&broken(), Format::Text);
+        assert_eq!(out, "");
+        assert!(messages.contains("frontegg.regoin: is not a key of the configuration\n  from  --set\n  mend  did you mean frontegg.region?\n"));
+        assert!(
+            messages.contains("listen.max_body: \"1\" is not a size"),
+            "{messages}"
+        );
+        assert!(messages.trim_end().ends_with(" problems."), "{messages}");
+        let (out, messages) = reported(&broken(), Format::Json);
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&value["valid"], messages.as_str()), (&false.into(), ""));
+        assert_eq!(value["problems"][0]["key"], "frontegg.regoin");
+    }
+}

@@ -102,3 +102,92 @@ pub(super) fn write_json(value: &serde_json::Value, out: &mut impl Write) -> io:
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::load;
+
+    /// A configuration that is right wherever the tests run, with more set.
+    pub(in crate::cli) fn loaded(set: &[&str]) -> (tempfile::TempDir, Loaded) {
+        let folder = tempfile::TempDir::new().unwrap();
+        let ca = folder.path().join("ca.pem");
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        std::fs::write(&ca, made.cert.pem()).unwrap();
+        let ca = format!("frontegg.ca_file={}", ca.display());
+        let all = [
+            ca.as_str(),
+            "frontegg.client_id=id",
+            "frontegg.api_key=k",
+            "audit.key=0123456789abcdef",
+        ];
+        let sources = Sources {
+            set: all
+                .iter()
+                .chain(set)
+                .map(|text| (*text).to_owned())
+                .collect(),
+            ..Sources::default()
+        };
+        let loaded = load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
+        (folder, loaded)
+    }
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        config: ConfigArgs,
+    }
+
+    #[test]
+    fn the_command_line_is_read() {
+        let line = "x show -c a.toml -c b.yaml --set a=1 --format json";
+        let ConfigCommand::Show { sources, format } = Line::try_parse_from(line.split(' '))
+            .unwrap()
+            .config
+            .command
+        else {
+            panic!("another command");
+        };
+        assert_eq!((sources.config.len(), sources.set.len()), (2, 1));
+        assert_eq!(format, Format::Json);
+    }
+
+    #[test]
+    fn what_is_in_effect_is_shown_for_people_and_for_scripts() {
+        let (_folder, loaded) = loaded(&["frontegg.region=us"]);
+        let mut out = Vec::new();
+        show(&loaded, Format::Text, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.lines()
+                .any(|line| line.starts_with("region = \"us\"") && line.ends_with("# --set"))
+        );
+        let mut out = Vec::new();
+        show(&loaded, Format::Json, &mut out).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let keys = value["configuration"].as_array().unwrap();
+        let region = keys
+            .iter()
+            .find(|key| key["key"] == "frontegg.region")
+            .unwrap();
+        assert_eq!(
+            (&region["value"], &region["origin"]["layer"]),
+            (&"us".into(), &"set".into())
+        );
+    }
+
+    #[test]
+    fn defaults_and_schema_are_written() {
+        let (mut toml, mut json) = (Vec::new(), Vec::new());
+        write_defaults(&mut toml).unwrap();
+        write_schema(&mut json).unwrap();
+        assert!(String::from_utf8(toml).unwrap().contains("\n[listen]\n"));
+        assert!(
+            serde_json::from_slice::<serde_json::Value>(&json).unwrap()["properties"]["listen"]
+                .is_object()
+        );
+    }
+}

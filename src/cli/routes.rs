@@ -68,3 +68,37 @@ pub fn write_routes(loaded: &Loaded, format: Format, out: &mut impl Write) -> io
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::config::tests::loaded, *};
+
+    #[test]
+    fn every_operation_is_listed_with_whether_it_is_let_through() {
+        let (_folder, loaded) = loaded(&[]);
+        let mut out = Vec::new();
+        write_routes(&loaded, Format::Text, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 42);
+        let line = |name: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.split(' ').next() == Some(name));
+            line.unwrap().to_owned()
+        };
+        assert!(line("recover").contains(" yes "));
+        assert!(line("user.disable").contains(" no: denied "));
+        assert!(line("user.unenroll").contains(" no: not allowed "));
+    }
+
+    #[test]
+    fn scripts_get_the_same() {
+        let (_folder, loaded) = loaded(&["routes.allow=recover"]);
+        let mut out = Vec::new();
+        write_routes(&loaded, Format::Json, &mut out).unwrap();
+        let rows: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
+        let allowed: Vec<_> = rows.iter().filter(|row| row["allowed"] == true).collect();
+        assert_eq!((rows.len(), allowed.len()), (41, 1));
+        assert_eq!(allowed[0]["operation"], "recover");
+    }
+}

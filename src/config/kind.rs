@@ -6,11 +6,13 @@
 use std::{fmt, num::NonZeroU32, time::Duration};
 
 use figment::value::{Dict, Value};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::{
-    file, nearest,
-    units::{parse_duration, parse_size, show_duration, show_size},
+    file,
+    meant::Meant,
+    nearest,
+    units::{parse_duration, parse_size},
 };
 use crate::model::Quota;
 
@@ -56,19 +58,6 @@ pub enum Kind {
     Text,
     /// A URL, which may hold a password.
     Url,
-}
-
-/// A value of its kind.
-#[derive(Clone, Debug)]
-pub(super) enum Meant {
-    Bytes(u64),
-    Duration(Duration),
-    Flag(bool),
-    List(Vec<String>),
-    Number(u64),
-    Quotas(Vec<Quota>),
-    Secret(SecretString),
-    Text(String),
 }
 
 /// A value that isn't of its kind: what is wrong with it, and the mend.
@@ -228,86 +217,6 @@ impl Kind {
             Self::Size { .. } => "\"512B\", \"64KiB\", \"100MiB\" or \"1GiB\"",
             Self::Url => "\"https://host/path\", in quotes",
         }
-    }
-}
-
-impl Meant {
-    /// As it would be written in TOML; secrets and passwords within URLs redacted.
-    pub(super) fn toml(&self) -> String {
-        match self {
-            Self::Quotas(quotas) => {
-                let items: Vec<_> = quotas
-                    .iter()
-                    .map(|quota| {
-                        let per = show_duration(quota.per());
-                        format!("{{ attempts = {}, per = \"{per}\" }}", quota.attempts())
-                    })
-                    .collect();
-                format!("[{}]", items.join(", "))
-            }
-            Self::List(items) => {
-                let items: Vec<_> = items.iter().map(|item| quoted(&masked(item))).collect();
-                format!("[{}]", items.join(", "))
-            }
-            Self::Bytes(_)
-            | Self::Duration(_)
-            | Self::Flag(_)
-            | Self::Number(_)
-            | Self::Secret(_)
-            | Self::Text(_) => self.json().to_string(),
-        }
-    }
-
-    /// The same as JSON.
-    pub(super) fn json(&self) -> serde_json::Value {
-        match self {
-            Self::Bytes(bytes) => show_size(*bytes).into(),
-            Self::Duration(duration) => show_duration(*duration).into(),
-            Self::Flag(flag) => (*flag).into(),
-            Self::List(items) => items.iter().map(|item| masked(item)).collect(),
-            Self::Number(number) => (*number).into(),
-            Self::Quotas(quotas) => quotas
-                .iter()
-                .map(|quota| {
-                    serde_json::json!({
-                        "attempts": quota.attempts(),
-                        "per": show_duration(quota.per()),
-                    })
-                })
-                .collect(),
-            Self::Secret(secret) if secret.expose_secret().is_empty() => "".into(),
-            Self::Secret(_) => "[redacted]".into(),
-            Self::Text(text) => masked(text).into(),
-        }
-    }
-
-    /// Whether it is the same; secrets are compared as they are.
-    pub(super) fn same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Secret(one), Self::Secret(two)) => one.expose_secret() == two.expose_secret(),
-            // A list of URLs may differ in a password alone.
-            (Self::List(one), Self::List(two)) => one == two,
-            (Self::Text(one), Self::Text(two)) => one == two,
-            _ => self.json() == other.json(),
-        }
-    }
-}
-
-/// A basic string of TOML, and of JSON.
-pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// The text without the user and password of a URL in it.
-fn masked(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
-    match authority.rsplit_once('@') {
-        Some((_secret, host)) => format!("{scheme}://[redacted]@{host}{path}"),
-        None => text.to_owned(),
     }
 }
 
@@ -472,16 +381,6 @@ mod tests {
         assert_eq!(
             typed(Kind::Quotas, r#"[{"attempts": 5, "per": "900s"}]"#),
             quotas
-        );
-    }
-
-    #[test]
-    fn what_is_secret_is_not_shown() {
-        assert_eq!(typed(Kind::Secret, "hunter2"), "\"[redacted]\"");
-        assert_eq!(typed(Kind::Secret, ""), "\"\"");
-        assert_eq!(
-            typed(Kind::Url, "http://me:hunter2@proxy:3128/a@b"),
-            "\"http://[redacted]@proxy:3128/a@b\""
         );
     }
 

@@ -9,11 +9,13 @@
 //! text made here repeats a secret, or a value that may be one.
 
 mod changes;
+mod check;
 mod entries;
 mod file;
 mod keys;
 mod kind;
 mod meaning;
+mod meant;
 mod nearest;
 mod pattern;
 mod problem;

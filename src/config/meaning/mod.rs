@@ -22,7 +22,7 @@ use secrecy::ExposeSecret;
 use super::{
     Settings, Shutdown,
     entries::{Entries, Entry},
-    kind::Meant,
+    meant::Meant,
     nearest::did_you_mean,
     problem::{Origin, Problem, Problems},
     secret::SecretSource,

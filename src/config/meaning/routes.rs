@@ -2,7 +2,7 @@
 
 use super::Reader;
 use crate::{
-    config::{Loaded, kind::Meant, nearest::did_you_mean, pattern::Pattern, settings::Routes},
+    config::{Loaded, meant::Meant, nearest::did_you_mean, pattern::Pattern, settings::Routes},
     route::{Category, Operation},
 };
 

@@ -1,0 +1,148 @@
+//! Checks one layer against the table of keys.
+
+use figment::value::{Dict, Value};
+
+use super::{
+    file::{self, join},
+    keys::{self, KEYS, Key, Repeats, SECTIONS, Section},
+    kind::Fault,
+    nearest::nearest,
+    problem::{Problem, Problems},
+    sources::Layer,
+};
+
+/// Checks one layer against the table.
+pub(super) struct Checker<'a> {
+    pub(super) layer: &'a Layer,
+    pub(super) problems: &'a mut Problems,
+}
+
+impl Checker<'_> {
+    /// The sound part of a table; what isn't sound is told.
+    pub(super) fn table(&mut self, written: &Dict, path: &str, pattern: &str) -> Dict {
+        let mut sound = Dict::new();
+        for (name, value) in written {
+            let path = join(path, name);
+            let known = keys::child(pattern, name);
+            let value = if let Some(key) = known.and_then(keys::key) {
+                self.leaf(value, &path, key)
+            } else if let Some(section) = known.and_then(keys::section) {
+                self.section(value, &path, section)
+            } else {
+                self.unknown(&path);
+                None
+            };
+            if let Some(value) = value {
+                sound.insert(name.clone(), value);
+            }
+        }
+        sound
+    }
+
+    fn leaf(&mut self, value: &Value, path: &str, key: &Key) -> Option<Value> {
+        let typed = match value.as_str() {
+            Some(text) if self.layer.is_text => key.kind.typed(text),
+            Some(_) | None => Ok(value.clone()),
+        };
+        let checked = typed.and_then(|value| key.kind.read(&value).map(|_meant| value));
+        checked.map_err(|fault| self.fault(path, fault)).ok()
+    }
+
+    fn section(&mut self, value: &Value, path: &str, section: &Section) -> Option<Value> {
+        let inline = value
+            .as_str()
+            .filter(|_text| self.layer.is_text)
+            .and_then(file::inline);
+        let value = inline.as_ref().unwrap_or(value);
+        if let (Some(table), Repeats::Maybe | Repeats::Never) = (value.as_dict(), section.repeats) {
+            return Some(self.table(table, path, section.path).into());
+        }
+        let items = value
+            .as_array()
+            .filter(|_items| section.repeats != Repeats::Never);
+        let tables =
+            items.and_then(|items| items.iter().map(Value::as_dict).collect::<Option<Vec<_>>>());
+        let Some(tables) = tables else {
+            let (what, mend) = match section.repeats {
+                Repeats::Always => (
+                    "must be a list of tables",
+                    format!("write [[{path}]] above each"),
+                ),
+                Repeats::Maybe => (
+                    "must be a table, or a list of them",
+                    format!("write [{path}], or [[{path}]] above each"),
+                ),
+                Repeats::Never => ("must be a table", format!("write [{path}] above its keys")),
+            };
+            self.fault(
+                path,
+                Fault {
+                    what: what.to_owned(),
+                    mend,
+                },
+            );
+            return None;
+        };
+        let each = tables.into_iter().enumerate();
+        let each = each.map(|(index, table)| {
+            Value::from(self.table(table, &format!("{path}[{index}]"), section.path))
+        });
+        Some(each.collect::<Vec<_>>().into())
+    }
+
+    // SECURITY: says the name only. The value of a misspelt api_key is the API key.
+    fn unknown(&mut self, path: &str) {
+        let mend = nearest_key(path).map_or_else(
+            || "remove it; `mfa-gateway config defaults` lists all keys".to_owned(),
+            |near| format!("did you mean {near}?"),
+        );
+        self.fault(
+            path,
+            Fault {
+                what: "is not a key of the configuration".to_owned(),
+                mend,
+            },
+        );
+    }
+
+    fn fault(&mut self, path: &str, fault: Fault) {
+        self.problems.add(Problem {
+            key: path.to_owned(),
+            origin: self.layer.origin(path).clone(),
+            what: fault.what,
+            mend: fault.mend,
+        });
+    }
+}
+
+/// The known key that is nearest to this path: one with the same name elsewhere, or one
+/// that is spelt much like it.
+fn nearest_key(path: &str) -> Option<&'static str> {
+    let known = || {
+        let sections = SECTIONS.iter().map(|section| section.path);
+        KEYS.iter().map(|key| key.path).chain(sections)
+    };
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let outer = path.strip_suffix(name).unwrap_or_default();
+    let within = known().filter(|key| {
+        key.rsplit_once('.').map_or("", |(table, _)| table) == outer.trim_end_matches('.')
+    });
+    nearest(path, within)
+        .or_else(|| known().find(|key| key.rsplit('.').next() == Some(name)))
+        .or_else(|| nearest(path, known()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_found_here_and_elsewhere() {
+        assert_eq!(nearest_key("listen.adress"), Some("listen.address"));
+        assert_eq!(nearest_key("region"), Some("frontegg.region"));
+        assert_eq!(nearest_key("fronteg"), Some("frontegg"));
+        assert_eq!(nearest_key("frontegg.apikey"), Some("frontegg.api_key"));
+        assert_eq!(nearest_key("callers[0].nam"), Some("callers.name"));
+        assert_eq!(nearest_key("zzz"), None);
+    }
+}
