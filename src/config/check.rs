@@ -29,7 +29,7 @@ impl Checker<'_> {
             } else if let Some(section) = known.and_then(keys::section) {
                 self.section(value, &path, section)
             } else {
-                self.unknown(&path);
+                self.unknown(&path, pattern);
                 None
             };
             if let Some(value) = value {
@@ -66,13 +66,16 @@ impl Checker<'_> {
             let (what, mend) = match section.repeats {
                 Repeats::Always => (
                     "must be a list of tables",
-                    format!("write [[{path}]] above each"),
+                    format!("write [[{}]] above each", section.path),
                 ),
                 Repeats::Maybe => (
                     "must be a table, or a list of them",
-                    format!("write [{path}], or [[{path}]] above each"),
+                    format!("write [{0}], or [[{0}]] above each", section.path),
                 ),
-                Repeats::Never => ("must be a table", format!("write [{path}] above its keys")),
+                Repeats::Never => (
+                    "must be a table",
+                    format!("write [{}] above its keys", section.path),
+                ),
             };
             self.fault(
                 path,
@@ -91,11 +94,15 @@ impl Checker<'_> {
     }
 
     // SECURITY: says the name only. The value of a misspelt api_key is the API key.
-    fn unknown(&mut self, path: &str) {
-        let mend = nearest_key(path).map_or_else(
-            || "remove it; `mfa-gateway config defaults` lists all keys".to_owned(),
-            |near| format!("did you mean {near}?"),
-        );
+    fn unknown(&mut self, path: &str, pattern: &str) {
+        let mend = match nearest_key(path) {
+            // `limits.upstream.login.verify` is four names, and two were meant.
+            _ if pattern.ends_with(".*") => {
+                "a name with dots goes in quotes: limits.upstream.\"login.verify\"".to_owned()
+            }
+            Some(near) => format!("did you mean {near}?"),
+            None => "remove it; `mfa-gateway config defaults` lists all keys".to_owned(),
+        };
         self.fault(
             path,
             Fault {

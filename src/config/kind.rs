@@ -3,18 +3,17 @@
 //! A value comes typed from a file, or as text from the environment and `--set`; text is
 //! first given the type that the key asks for, so that `0123` stays text where text is meant.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{fmt, time::Duration};
 
-use figment::value::{Dict, Value};
+use figment::value::Value;
 use secrecy::SecretString;
 
 use super::{
     file,
     meant::Meant,
-    nearest,
+    nearest, quotas,
     units::{parse_duration, parse_size},
 };
-use crate::model::Quota;
 
 /// What may be written at a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +66,7 @@ pub(super) struct Fault {
     pub(super) mend: String,
 }
 
-/// More than any policy needs; each costs a few bytes an email.
-const MOST_QUOTAS: usize = 4;
-const MOST_ATTEMPTS: u32 = 1_000_000;
-const LONGEST_PERIOD: Duration = Duration::from_secs(366 * 86_400);
-
-fn fault(what: impl Into<String>, mend: impl Into<String>) -> Fault {
+pub(super) fn fault(what: impl Into<String>, mend: impl Into<String>) -> Fault {
     Fault {
         what: what.into(),
         mend: mend.into(),
@@ -122,7 +116,7 @@ impl Kind {
                 .or_else(|| texts(value))
                 .map(Meant::List)
                 .ok_or_else(wrong),
-            Self::Quotas => quotas(value.as_array().ok_or_else(wrong)?).map(Meant::Quotas),
+            Self::Quotas => quotas::read(value.as_array().ok_or_else(wrong)?).map(Meant::Quotas),
             Self::Secret => {
                 let text = value.as_str().ok_or_else(wrong)?;
                 Ok(Meant::Secret(SecretString::from(text)))
@@ -279,69 +273,6 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-fn quotas(items: &[Value]) -> Result<Vec<Quota>, Fault> {
-    if items.len() > MOST_QUOTAS {
-        return Err(fault(
-            format!("holds {} quotas", items.len()),
-            format!("keep the {MOST_QUOTAS} that matter"),
-        ));
-    }
-    items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            item.as_dict()
-                .ok_or_else(|| {
-                    fault(
-                        "must be a table",
-                        "write it like { attempts = 5, per = \"15m\" }",
-                    )
-                })
-                .and_then(quota)
-                .map_err(|problem| {
-                    let number = index.saturating_add(1);
-                    fault(format!("quota {number}: {}", problem.what), problem.mend)
-                })
-        })
-        .collect()
-}
-
-fn quota(table: &Dict) -> Result<Quota, Fault> {
-    if let Some(unknown) = table
-        .keys()
-        .find(|name| !["attempts", "per"].contains(&name.as_str()))
-    {
-        return Err(fault(
-            format!("{unknown} is not a key of a quota"),
-            "a quota has attempts and per",
-        ));
-    }
-    let attempts = table
-        .get("attempts")
-        .and_then(Value::to_i128)
-        .and_then(|number| u32::try_from(number).ok())
-        .filter(|attempts| *attempts <= MOST_ATTEMPTS)
-        .and_then(NonZeroU32::new)
-        .ok_or_else(|| {
-            fault(
-                format!("attempts must be a whole number from 1 to {MOST_ATTEMPTS}"),
-                "to have no limit write quotas = []",
-            )
-        })?;
-    let per = table
-        .get("per")
-        .and_then(Value::as_str)
-        .and_then(parse_duration);
-    per.filter(|per| (Duration::from_secs(1)..=LONGEST_PERIOD).contains(per))
-        .and_then(|per| Quota::new(attempts, per))
-        .ok_or_else(|| {
-            fault(
-                "per must be a duration from 1s to 366d",
-                "write it like per = \"15m\"",
-            )
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,26 +313,5 @@ mod tests {
             typed(Kind::Quotas, r#"[{"attempts": 5, "per": "900s"}]"#),
             quotas
         );
-    }
-
-    #[test]
-    fn a_quota_is_checked_whole() {
-        for (bad, what) in [
-            (
-                "[{ attempts = 0, per = \"1m\" }]",
-                "quota 1: attempts must be",
-            ),
-            ("[{ attempts = 5 }]", "quota 1: per must be a duration"),
-            (
-                "[{ attempts = 5, per = \"1m\", burst = 2 }]",
-                "quota 1: burst is not a key",
-            ),
-            ("[{ attempts = 5, per = \"0s\" }]", "quota 1: per must be"),
-            ("[5]", "quota 1: must be a table"),
-            ("[1, 2, 3, 4, 5]", "holds 5 quotas"),
-        ] {
-            let got = typed(Kind::Quotas, bad);
-            assert!(got.starts_with(what), "{bad}: {got}");
-        }
     }
 }

@@ -19,6 +19,7 @@ mod meant;
 mod nearest;
 mod pattern;
 mod problem;
+mod quotas;
 mod schema;
 mod secret;
 mod settings;

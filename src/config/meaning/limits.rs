@@ -73,7 +73,9 @@ fn upstream(reader: &mut Reader<'_>) -> Vec<(Operation, Policy)> {
         let Some(operation) = Operation::named(name) else {
             let names = Operation::ALL.iter().map(|operation| operation.name());
             let mend = did_you_mean(name, names, "`mfa-gateway routes` lists all operations");
-            reader.problem(&table, "is no operation", mend);
+            if !reader.problems.touch(&table) {
+                reader.problem(&table, "is no operation", mend);
+            }
             continue;
         };
         let attempts =

@@ -83,6 +83,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("limits.email.quotas = [{ attempts = 0, per = \"1m\" }]", "limits.email.quotas", "quota 1: attempts", "quotas = []"),
     ("limits.emial.quotas = []", "limits.emial", "is not a key", "limits.email"),
     ("[limits.upstream.recovr]", "limits.upstream.recovr", "is no operation", "did you mean recover?"),
+    ("limits.upstream.login.verify.attempts = 3", "limits.upstream.login.verify", "is not a key", "in quotes"),
     ("audit.output = \"stdot\"", "audit.output", "is no output", "did you mean stdout?"),
     ("audit.output = \"/nowhere/at/all\"", "audit.output", "no directory", "mkdir -p /nowhere/at"),
     ("audit.output = [\"stdout\", \"stdout\"]", "audit.output", "twice", "once"),
