@@ -25,6 +25,7 @@ pub mod credential;
 pub mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod limit;
 pub mod model;
 pub mod net;
 pub mod route;

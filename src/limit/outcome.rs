@@ -1,0 +1,239 @@
+//! What became of an attempt: a [`Charge`] that says what it took, or a [`Refusal`].
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use governor::clock::{Clock, DefaultClock};
+use http::{HeaderName, HeaderValue, header::RETRY_AFTER};
+
+use super::{Limit, Limiter, gcra::Rate, key::Key, table::Taken};
+use crate::{event::LimitNote, route::Operation};
+
+/// At most so many limits are asked of one attempt: email, email_client, client and upstream.
+pub(super) const MOST_ASKED: usize = 4;
+
+/// What one limit said, for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Yes.
+    Admitted,
+    /// It would have said no, but only observes.
+    Observed,
+    /// No.
+    Refused,
+}
+
+impl Decision {
+    /// As a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Observed => "observed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What each limit said that was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decisions([Option<(Limit, Decision)>; MOST_ASKED]);
+
+impl Decisions {
+    /// One after the other, in the order in which they were asked.
+    pub fn iter(&self) -> impl Iterator<Item = (Limit, Decision)> {
+        self.0.into_iter().flatten()
+    }
+
+    pub(super) fn add(&mut self, limit: Limit, decision: Decision) {
+        if let Some(free) = self.0.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some((limit, decision));
+        }
+    }
+}
+
+/// One limit that was asked, and what it took: nothing where it would have refused.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    limit: Limit,
+    key: Key,
+    taken: Option<Taken>,
+}
+
+/// The right to one attempt, and the receipt for what it took. Dropped, the attempt stays
+/// counted: that is how it should be when nobody can say what became of it.
+#[must_use]
+pub struct Charge<C: Clock = DefaultClock> {
+    limiter: Arc<Limiter<C>>,
+    operation: Operation,
+    asked: [Option<Asked>; MOST_ASKED],
+    decisions: Decisions,
+    note: Option<LimitNote>,
+}
+
+impl<C: Clock> Charge<C> {
+    pub(super) fn new(limiter: &Arc<Limiter<C>>, operation: Operation) -> Self {
+        Self {
+            limiter: Arc::clone(limiter),
+            operation,
+            asked: [None; MOST_ASKED],
+            decisions: Decisions::default(),
+            note: None,
+        }
+    }
+
+    /// Notes what a limit said and took. One that took nothing has nothing left.
+    pub(super) fn add(&mut self, limit: Limit, key: Key, decision: Decision, taken: Option<Taken>) {
+        self.decisions.add(limit, decision);
+        let remaining = taken.map_or(0, |taken| taken.charged.remaining);
+        self.least_left(limit, remaining);
+        if let Some(free) = self.asked.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(Asked { limit, key, taken });
+        }
+    }
+
+    /// Notes that a pause would have refused it.
+    pub(super) fn observed(&mut self, limit: Limit) {
+        self.decisions.add(limit, Decision::Observed);
+        self.least_left(limit, 0);
+    }
+
+    fn least_left(&mut self, limit: Limit, remaining: u32) {
+        if self.note.is_none_or(|note| remaining < note.remaining) {
+            self.note = Some(LimitNote {
+                name: limit.as_str(),
+                remaining,
+            });
+        }
+    }
+
+    /// The limit with the least left, and how much that is; `None` where none was asked.
+    #[must_use]
+    pub const fn note(&self) -> Option<LimitNote> {
+        self.note
+    }
+
+    /// What each limit said.
+    #[must_use]
+    pub const fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// No byte of it left: all that it took is given back.
+    pub fn give_back(self) {
+        let now = self.limiter.now();
+        for asked in self.asked.iter().flatten() {
+            self.give_one_back(asked, now);
+        }
+    }
+
+    /// The vendor accepted it (2xx). A recovery clears the email's counts, by itself and together
+    /// with this address; a code clears its own count. Nothing else is given back.
+    pub fn accepted(self) {
+        let now = self.limiter.now();
+        for asked in self.asked.iter().flatten() {
+            match asked.limit {
+                Limit::Code | Limit::Email | Limit::EmailClient => {
+                    // first, as a bucket that is shared with others can't be cleared
+                    self.give_one_back(asked, now);
+                    if let Some(policy) = self.limiter.policy(asked.limit, self.operation) {
+                        policy.table.clear(asked.key);
+                    }
+                }
+                Limit::Client | Limit::Send | Limit::Upstream => {}
+            }
+        }
+    }
+
+    fn give_one_back(&self, asked: &Asked, now: u64) {
+        let policy = self.limiter.policy(asked.limit, self.operation);
+        if let (Some(policy), Some(taken)) = (policy, &asked.taken) {
+            policy.give_back(asked.key, taken, now);
+        }
+    }
+}
+
+impl<C: Clock> fmt::Debug for Charge<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Charge")
+            .field("operation", &self.operation)
+            .field("decisions", &self.decisions)
+            .field("note", &self.note)
+            .finish_non_exhaustive()
+    }
+}
+
+/// No. The attempt has used up nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("limit {} is used up, again in {:?}", .limit.as_str(), .retry_after)]
+pub struct Refusal {
+    pub(super) limit: Limit,
+    pub(super) retry_after: Duration,
+    pub(super) rates: Arc<[Rate]>,
+    pub(super) decisions: Decisions,
+}
+
+impl Refusal {
+    /// Which limit said no.
+    #[must_use]
+    pub const fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// When it would say yes, if nothing else came.
+    #[must_use]
+    pub const fn retry_after(&self) -> Duration {
+        self.retry_after
+    }
+
+    /// For the audit log.
+    #[must_use]
+    pub const fn note(&self) -> LimitNote {
+        LimitNote {
+            name: self.limit.as_str(),
+            remaining: 0,
+        }
+    }
+
+    /// What each limit said; the last one said no.
+    #[must_use]
+    pub const fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// What goes with a `429`: `Retry-After` (RFC 9110), `RateLimit-Policy` and `RateLimit`
+    /// (draft-ietf-httpapi-ratelimit-headers), times in whole seconds, rounded up.
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let name = self.limit.as_str();
+        let wait = whole_seconds(self.retry_after);
+        let policy: Vec<_> = self
+            .rates
+            .iter()
+            .map(|rate| {
+                let window = whole_seconds(rate.quota.per());
+                format!("\"{name}\";q={};w={window}", rate.quota.attempts())
+            })
+            .collect();
+        let policy = (!policy.is_empty()).then(|| policy.join(", "));
+        let limit = format!("\"{name}\";r=0;t={wait}");
+        [
+            Some((RETRY_AFTER, HeaderValue::from(wait))),
+            policy.and_then(|text| header(POLICY, text)),
+            header(LIMIT, limit),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// `None` can't be: the text is made of names and numbers.
+fn header(name: HeaderName, text: String) -> Option<(HeaderName, HeaderValue)> {
+    Some((name, HeaderValue::try_from(text).ok()?))
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    let more = u64::from(duration.subsec_nanos() > 0);
+    duration.as_secs().saturating_add(more).max(1)
+}

@@ -1,0 +1,114 @@
+//! One limit: its quotas, what it does, and where it counts.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Limit, LimitsError,
+    gcra::{MOST_QUOTAS, Rate},
+    key::Key,
+    room::Room,
+    table::{Carry, Table, Taken, small_table, table},
+};
+use crate::config::{self, Mode};
+
+/// One limit.
+pub(super) struct Policy {
+    pub(super) limit: Limit,
+    pub(super) mode: Mode,
+    /// The shortest period first; empty: the limit is off.
+    pub(super) rates: Arc<[Rate]>,
+    pub(super) table: Arc<dyn Table>,
+}
+
+/// What a limit says to an attempt.
+pub(super) enum Answer {
+    Admitted(Taken),
+    Refused { retry_after: Duration },
+}
+
+impl Policy {
+    /// A limit of many keys.
+    pub(super) fn new(
+        limit: Limit,
+        settings: &config::Policy,
+        room: &Arc<Room>,
+    ) -> Result<Self, LimitsError> {
+        let rates = rates(limit, settings)?;
+        Ok(Self {
+            limit,
+            mode: settings.mode,
+            table: table(rates.len(), room),
+            rates,
+        })
+    }
+
+    /// A limit of one key.
+    pub(super) fn of_one(limit: Limit, settings: &config::Policy) -> Result<Self, LimitsError> {
+        Ok(Self {
+            limit,
+            mode: settings.mode,
+            rates: rates(limit, settings)?,
+            table: small_table(&Arc::new(Room::new(usize::MAX))),
+        })
+    }
+
+    /// This limit with other settings, and what it has counted so far.
+    ///
+    /// Where only numbers of attempts change, both count in the same table. Where periods do, the
+    /// counts are copied, each to the quota whose period is nearest; attempts that the old limit
+    /// admits between that and its end are not carried over.
+    pub(super) fn reload(&self, settings: &config::Policy, now: u64) -> Result<Self, LimitsError> {
+        let rates = rates(self.limit, settings)?;
+        let table = if periods(&self.rates).eq(periods(&rates)) {
+            Arc::clone(&self.table)
+        } else {
+            self.table.carried_over(&carry(&self.rates, &rates), now)
+        };
+        Ok(Self {
+            limit: self.limit,
+            mode: settings.mode,
+            rates,
+            table,
+        })
+    }
+
+    pub(super) fn charge(&self, key: Key, now: u64) -> Answer {
+        match self.table.charge(key, &self.rates, now) {
+            Ok(taken) => Answer::Admitted(taken),
+            Err(retry_after) => Answer::Refused { retry_after },
+        }
+    }
+
+    pub(super) fn give_back(&self, key: Key, taken: &Taken, now: u64) {
+        self.table.give_back(key, taken, &self.rates, now);
+    }
+}
+
+fn rates(limit: Limit, settings: &config::Policy) -> Result<Arc<[Rate]>, LimitsError> {
+    if settings.quotas.len() > MOST_QUOTAS {
+        return Err(LimitsError::Quotas(limit));
+    }
+    let mut rates: Vec<_> = settings.quotas.iter().copied().map(Rate::new).collect();
+    rates.sort_by_key(|rate| rate.quota.per());
+    Ok(rates.into())
+}
+
+fn periods(rates: &[Rate]) -> impl Iterator<Item = Duration> {
+    rates.iter().map(|rate| rate.quota.per())
+}
+
+/// Each new quota takes the time of the old one whose period is nearest.
+fn carry(old: &[Rate], new: &[Rate]) -> Carry {
+    let nearest = |period: Duration| {
+        periods(old)
+            .enumerate()
+            .min_by_key(|(_index, other)| other.abs_diff(period))
+            .map_or(0, |(index, _period)| index)
+    };
+    let moves = new
+        .iter()
+        .map(|rate| (nearest(rate.quota.per()), rate.full));
+    Carry {
+        moves: moves.collect(),
+    }
+}

@@ -1,0 +1,88 @@
+//! What an operator asks of the limits: what is left for an email, forgive it, drop what is over.
+
+use std::{sync::Arc, time::Duration};
+
+use governor::clock::Clock;
+
+use super::{Limit, Limiter, policy::Policy};
+use crate::model::{CanonicalEmail, Quota};
+
+/// How long keys at rest may stay before they are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// What one quota of a limit leaves to an email.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The limit.
+    pub limit: Limit,
+    /// Its quota.
+    pub quota: Quota,
+    /// Attempts left.
+    pub remaining: u32,
+    /// Until all are there again.
+    pub whole_in: Duration,
+}
+
+impl<C: Clock> Limiter<C> {
+    /// What is left for an email, by each quota of the limit `email`.
+    #[must_use]
+    pub fn standing(&self, email: &CanonicalEmail) -> Vec<Standing> {
+        let now = self.now();
+        let times = self.email.table.times(self.keys.email(email));
+        let rates = self.email.rates.iter().zip(times);
+        rates
+            .map(|(rate, time)| Standing {
+                limit: Limit::Email,
+                quota: rate.quota,
+                remaining: rate.remaining(time, now),
+                whole_in: Duration::from_nanos(time.saturating_sub(now)),
+            })
+            .collect()
+    }
+
+    /// Forgives an email: its own count and those together with any address. What it shares with
+    /// others in a full table stays. Looks through the whole table, a shard at a time.
+    pub async fn forgive(&self, email: &CanonicalEmail) {
+        let key = self.keys.email(email);
+        self.email.table.clear(key);
+        for shard in 0..self.email_client.table.shards() {
+            self.email_client.table.clear_head(shard, key.head);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Removes what is at rest, a shard at a time; others run in between.
+    pub async fn sweep(&self) {
+        for policy in self.many_keyed() {
+            for shard in 0..policy.table.shards() {
+                policy.table.sweep(shard, self.now());
+                tokio::task::yield_now().await;
+            }
+        }
+        self.pauses.sweep(self.now());
+        self.room.tell();
+    }
+
+    /// Sweeps once a minute, for as long as the limiter is in use elsewhere.
+    pub async fn sweep_forever(self: Arc<Self>) {
+        let limiter = Arc::downgrade(&self);
+        drop(self);
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            let Some(limiter) = limiter.upgrade() else {
+                return;
+            };
+            limiter.sweep().await;
+        }
+    }
+
+    pub(super) const fn many_keyed(&self) -> [&Policy; 5] {
+        [
+            &self.client,
+            &self.code,
+            &self.email,
+            &self.email_client,
+            &self.send,
+        ]
+    }
+}
