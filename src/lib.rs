@@ -20,6 +20,7 @@
 pub mod body;
 pub mod caller;
 pub mod cli;
+pub mod audit;
 pub mod config;
 pub mod credential;
 pub mod event;

@@ -1,0 +1,88 @@
+//! How many records each output took and missed, for the metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The counts of all outputs.
+#[derive(Debug)]
+pub struct Counters {
+    outputs: Vec<Output>,
+    lost: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Output {
+    name: String,
+    written: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// One count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count<'a> {
+    /// The output's name; `all` for records that no output took.
+    pub output: &'a str,
+    /// `written`, `failed` (this output did not take it when it should have) or `lost` (none
+    /// did, and it isn't kept).
+    pub result: &'static str,
+    /// How many records.
+    pub records: u64,
+}
+
+impl Output {
+    fn read(&self) -> [Count<'_>; 2] {
+        [
+            Count::of(&self.name, "written", &self.written),
+            Count::of(&self.name, "failed", &self.failed),
+        ]
+    }
+}
+
+impl<'a> Count<'a> {
+    fn of(output: &'a str, result: &'static str, records: &AtomicU64) -> Self {
+        Self {
+            output,
+            result,
+            records: records.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Counters {
+    pub(super) fn new(names: impl Iterator<Item = String>) -> Self {
+        let output = |name| Output {
+            name,
+            written: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        };
+        Self {
+            outputs: names.map(output).collect(),
+            lost: AtomicU64::new(0),
+        }
+    }
+
+    /// Every count there is.
+    pub fn read(&self) -> impl Iterator<Item = Count<'_>> {
+        let lost = Count::of("all", "lost", &self.lost);
+        self.outputs.iter().flat_map(Output::read).chain([lost])
+    }
+
+    pub(super) fn name(&self, index: usize) -> Option<&str> {
+        self.outputs.get(index).map(|output| output.name.as_str())
+    }
+
+    pub(super) fn wrote(&self, index: usize, records: u64) {
+        if let Some(output) = self.outputs.get(index) {
+            output.written.fetch_add(records, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn missed(&self, index: usize, records: u64) {
+        if let Some(output) = self.outputs.get(index) {
+            output.failed.fetch_add(records, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn lost(&self, records: u64) {
+        self.lost.fetch_add(records, Ordering::Relaxed);
+    }
+}

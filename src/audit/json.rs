@@ -1,0 +1,110 @@
+//! Writes JSON by hand into a buffer that already exists: a record is a known form around a
+//! few foreign texts, and is written for each request.
+
+/// The longest foreign text that a record takes, in bytes of its source.
+pub(super) const LONGEST: usize = 128;
+
+/// Appends what is JSON already.
+pub(super) fn raw(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends a number after `before`.
+pub(super) fn number(out: &mut Vec<u8>, before: &str, value: impl itoa::Integer) {
+    raw(out, before);
+    raw(out, itoa::Buffer::new().format(value));
+}
+
+/// Appends a string after `before`, cut to 128 bytes.
+pub(super) fn string(out: &mut Vec<u8>, before: &str, value: &str) {
+    string_to(out, before, value, LONGEST);
+}
+
+/// Appends a string after `before`, cut to at most `longest` bytes between two characters.
+pub(super) fn string_to(out: &mut Vec<u8>, before: &str, value: &str, longest: usize) {
+    raw(out, before);
+    out.push(b'"');
+    let whole = |end: &usize| value.is_char_boundary(*end);
+    let end = (0..=longest.min(value.len())).rev().find(whole);
+    for byte in value.as_bytes().iter().take(end.unwrap_or_default()) {
+        escaped(out, *byte);
+    }
+    out.push(b'"');
+}
+
+/// Appends a header's value, which may hold any byte, as a string after `before`, cut to 128
+/// bytes. What isn't UTF-8 is read as Latin-1, as HTTP once had it.
+pub(super) fn foreign(out: &mut Vec<u8>, before: &str, value: &[u8]) {
+    if let Ok(text) = str::from_utf8(value) {
+        return string(out, before, text);
+    }
+    raw(out, before);
+    out.push(b'"');
+    for byte in value.iter().take(LONGEST) {
+        if byte.is_ascii() {
+            escaped(out, *byte);
+        } else {
+            out.extend_from_slice(char::from(*byte).encode_utf8(&mut [0; 2]).as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+/// Appends one byte of a string (RFC 8259, section 7). DEL is escaped too: a terminal that
+/// shows the log must not obey it.
+fn escaped(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        0..=0x1f | 0x7f => {
+            raw(out, "\\u00");
+            out.extend_from_slice(&super::keys::hex(byte));
+        }
+        _ => out.push(byte),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(out: &[u8]) -> String {
+        serde_json::from_slice(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_follow_what_stands_before() {
+        let mut out = Vec::new();
+        number(&mut out, "\"a\":", 7_u64);
+        assert_eq!(out, b"\"a\":7");
+    }
+
+    #[test]
+    fn a_header_that_is_not_utf8_is_read_as_latin_1() {
+        let mut out = Vec::new();
+        foreign(&mut out, "", b"caf\xe9\"");
+        assert_eq!(read(&out), "caf\u{e9}\"");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_up_to_the_bound(text in any::<String>()) {
+            let mut out = Vec::new();
+            string(&mut out, "", &text);
+            let back = read(&out);
+            prop_assert!(back.len() <= LONGEST);
+            prop_assert!(text.starts_with(&back));
+            prop_assert!(text.len() > LONGEST || back == text);
+            prop_assert!(out.iter().all(|byte| *byte > 0x1f));
+        }
+
+        #[test]
+        fn any_bytes_are_a_string_on_one_line(bytes in any::<Vec<u8>>()) {
+            let mut out = Vec::new();
+            foreign(&mut out, "", &bytes);
+            read(&out);
+            prop_assert!(!out.contains(&b'\n'));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What `audit.key` is used for: one derived key for each purpose, so that a hash made for
+//! one can't be passed off as another.
+
+use aws_lc_rs::hmac;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::EmailForm;
+
+/// The keys derived from `audit.key`.
+pub(super) struct Keys {
+    /// Of the chain.
+    pub(super) chain: hmac::Key,
+    /// Which `audit.key` they come from; 16 hexadecimal digits.
+    pub(super) id: String,
+    email: hmac::Key,
+    login: hmac::Key,
+}
+
+impl Keys {
+    /// Derives them. The labels are part of the log's format: changing one breaks old logs.
+    pub(super) fn derive(secret: &SecretString) -> Self {
+        let master = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
+        let derived = |label: &str| hmac::sign(&master, label.as_bytes());
+        let key = |label: &str| hmac::Key::new(hmac::HMAC_SHA256, derived(label).as_ref());
+        Self {
+            chain: key("mfa-gateway audit chain"),
+            email: key("mfa-gateway audit email"),
+            login: key("mfa-gateway audit login"),
+            id: short("", &derived("mfa-gateway audit key id"), 8),
+        }
+    }
+
+    /// An email in its canonical form, as the log shows it.
+    pub(super) fn email(&self, canonical: &str, form: EmailForm) -> Box<str> {
+        match form {
+            EmailForm::Hash => {
+                let hash = hmac::sign(&self.email, canonical.as_bytes());
+                short("email:", &hash, 16).into()
+            }
+            EmailForm::Mask => mask(canonical).into(),
+            EmailForm::Plain => canonical.into(),
+        }
+    }
+
+    /// A login token, as the log shows it.
+    pub(super) fn login(&self, token: &str) -> Box<str> {
+        short("login:", &hmac::sign(&self.login, token.as_bytes()), 16).into()
+    }
+}
+
+/// The first `length` bytes of `hash` in hexadecimal, after `prefix`.
+fn short(prefix: &str, hash: &hmac::Tag, length: usize) -> String {
+    let digits = hash
+        .as_ref()
+        .iter()
+        .take(length)
+        .flat_map(|byte| hex(*byte));
+    prefix.chars().chain(digits.map(char::from)).collect()
+}
+
+/// Two hexadecimal digits, lower case.
+pub(super) fn hex(byte: u8) -> [u8; 2] {
+    let digit = |nibble: u8| match nibble {
+        0..=9 => b'0'.saturating_add(nibble),
+        _ => b'a'.saturating_add(nibble.saturating_sub(10)),
+    };
+    [digit(byte >> 4), digit(byte & 15)]
+}
+
+/// `a…@e….com`: the first character of the local part and of the domain, and the last label.
+fn mask(email: &str) -> String {
+    let (local, domain) = email.rsplit_once('@').unwrap_or((email, ""));
+    let first = |text: &str| text.chars().next().map(String::from).unwrap_or_default();
+    let last = domain.rsplit_once('.').map_or("", |(_, label)| label);
+    let dot = if last.is_empty() { "" } else { "." };
+    format!("{}…@{}…{dot}{last}", first(local), first(domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(secret: &str) -> Keys {
+        Keys::derive(&SecretString::from(secret))
+    }
+
+    #[test]
+    fn the_same_email_has_the_same_hash_under_the_same_key_only() {
+        let (one, other) = (keys("one"), keys("other"));
+        let hash = one.email("ada@example.com", EmailForm::Hash);
+        assert_eq!(hash, one.email("ada@example.com", EmailForm::Hash));
+        assert_ne!(hash, one.email("bob@example.com", EmailForm::Hash));
+        assert_ne!(hash, other.email("ada@example.com", EmailForm::Hash));
+        assert_ne!(one.id, other.id);
+        assert_eq!(hash.len(), "email:".len() + 32);
+    }
+
+    #[test]
+    fn a_login_token_and_an_email_of_the_same_text_differ() {
+        let keys = keys("one");
+        let email = keys.email("x", EmailForm::Hash);
+        let login = keys.login("x");
+        assert_ne!(
+            email.split_once(':').unwrap().1,
+            login.split_once(':').unwrap().1
+        );
+    }
+
+    #[test]
+    fn a_mask_shows_two_letters_and_the_last_label() {
+        assert_eq!(mask("ada@example.com"), "a…@e….com");
+        assert_eq!(mask("ada@localhost"), "a…@l…");
+        assert_eq!(mask("élan@mail.example.co.uk"), "é…@m….uk");
+        let keys = keys("one");
+        assert_eq!(
+            &*keys.email("ada@example.com", EmailForm::Plain),
+            "ada@example.com"
+        );
+    }
+}

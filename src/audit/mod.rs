@@ -1,0 +1,414 @@
+//! The audit log: who asked for what, and how it ended, in records that can't be changed
+//! unnoticed.
+//!
+//! It promises that a record that was accepted is kept (handed to the kernel, or on the disk,
+//! as configured, by at least one output); that all outputs have the one order of records;
+//! that what happened is not lost while no output works, as long as memory allows; and that
+//! nothing waits for an output but who waits for its acceptance. It leaves to others to decide
+//! what is worth a record and what to do when one isn't accepted.
+//!
+//! ```text
+//! Event ─ ocsf ─▶ batch (a runtime's turn) ─▶ journal (order, chain) ─┬─▶ slot ─▶ file
+//!                                                                     └─▶ output (thread) ─▶ file, stream
+//! ```
+
+mod batch;
+mod chain;
+mod control;
+mod counters;
+mod file;
+mod journal;
+mod json;
+mod keys;
+mod ocsf;
+mod output;
+mod slot;
+mod stream;
+mod tail;
+mod target;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod verify;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+};
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+pub use control::Control;
+pub use counters::{Count, Counters};
+
+use self::{
+    batch::{Fate, Flusher, Queue},
+    chain::Link,
+    journal::Shared,
+    keys::Keys,
+    slot::Slot,
+    target::{Opened, Rules, Target},
+};
+use crate::{
+    config::{Audit as Config, OnFailure},
+    event::Event,
+    model::Region,
+};
+
+/// The process's one audit log.
+pub struct AuditLog {
+    shared: Arc<Shared>,
+    /// Ends when all outputs' threads have.
+    running: mpsc::Receiver<()>,
+}
+
+/// A runtime's way into the audit log. Cloning it is a reference count.
+#[derive(Clone)]
+pub struct Audit {
+    worker: Arc<Worker>,
+}
+
+struct Worker {
+    queue: Arc<Queue>,
+    shared: Arc<Shared>,
+}
+
+/// No output has the record, or none had it in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no audit output accepted the record in time")]
+pub struct NotAccepted;
+
+/// The audit log can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its key can't be read.
+    #[error("audit.key can't be read: {0}")]
+    Key(#[source] io::Error),
+    /// None of the outputs can be opened; the last one's cause.
+    #[error("{} can't be opened for the audit log: {cause}; name another audit.output, or see to its folder and permissions", output.display())]
+    NoOutput {
+        /// Which output.
+        output: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The first record was not accepted.
+    #[error(
+        "no audit output takes records: see that a file's disk has room, or that a pipe is read"
+    )]
+    Refused(#[from] NotAccepted),
+    /// A thread can't be started.
+    #[error("a thread for the audit log can't be started: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// Some records are in no output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{records} audit records could not be written to any output")]
+pub struct Unwritten {
+    /// How many.
+    pub records: u64,
+}
+
+impl AuditLog {
+    /// Opens the outputs, goes on with the chain that they hold, and writes that the gateway
+    /// has started. Reads files, so it is something for the start.
+    ///
+    /// # Errors
+    /// [`OpenError`]; with `on_failure = "continue"` one working output isn't needed.
+    pub async fn open(config: &Config, region: Region) -> Result<Self, OpenError> {
+        let secret = config.key.read().map_err(OpenError::Key)?;
+        let keys = Arc::new(Keys::derive(&secret));
+        let found = Found::open(config, &keys)?;
+        let (chain, tip) = (found.chain, found.tip);
+        let shared = Shared::new(config.clone(), region, keys, (chain, tip), found.slots);
+        let (shared, (guard, running)) = (Arc::new(shared), mpsc::channel(1));
+        for (index, output) in config.outputs.iter().cloned().enumerate() {
+            let (shared, guard) = (Arc::clone(&shared), guard.clone());
+            output::start(shared, index, output, rules(config), guard)
+                .map_err(OpenError::Thread)?;
+        }
+        let log = Self { shared, running };
+        let started = log.control(&Control::Start {
+            chain: &log.shared.chain,
+            continued: tip != Link::START,
+            torn: found.torn.as_deref(),
+        });
+        started.await?;
+        Ok(log)
+    }
+
+    /// A handle for the requests of the runtime that this is called on, where its flusher runs.
+    #[must_use]
+    pub fn worker(&self) -> Audit {
+        let queue = Arc::<Queue>::default();
+        let flusher = Flusher::new(Arc::clone(&queue), Arc::clone(&self.shared));
+        let mut queues = self
+            .shared
+            .queues
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        queues.push(Arc::downgrade(&queue));
+        drop(queues);
+        drop(tokio::spawn(flusher.run()));
+        let shared = Arc::clone(&self.shared);
+        Audit {
+            worker: Arc::new(Worker { queue, shared }),
+        }
+    }
+
+    /// Writes what happened to the gateway itself. It is in the log's order when this returns;
+    /// the future says when it is accepted.
+    pub fn control(
+        &self,
+        control: &Control<'_>,
+    ) -> impl Future<Output = Result<(), NotAccepted>> + Send + use<> {
+        control_accepted(&self.shared, control)
+    }
+
+    /// Whether some output takes records.
+    #[must_use]
+    pub fn usable(&self) -> bool {
+        self.shared.usable()
+    }
+
+    /// For the metrics.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Resolves when no output is left that could ever take a record again: a closed standard
+    /// output as the only one. Then it is time to drain and to exit with 1.
+    pub fn unrecoverable(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut hopeless = self.shared.hopeless.subscribe();
+        async move {
+            if hopeless.wait_for(|hopeless| *hopeless).await.is_err() {
+                // the log was dropped: nothing will be lost any more
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Opens the files anew, after somebody moved them away.
+    pub fn reopen(&self) {
+        reopen(&self.shared);
+    }
+
+    /// Writes what there is, that the gateway has stopped, and brings all to the disk. Takes
+    /// up to twice `audit.timeout`.
+    ///
+    /// # Errors
+    /// [`Unwritten`] where records are in no output.
+    pub async fn close(mut self) -> Result<(), Unwritten> {
+        let shared = Arc::clone(&self.shared);
+        let queues =
+            std::mem::take(&mut *shared.queues.lock().unwrap_or_else(PoisonError::into_inner));
+        for queue in queues.iter().filter_map(std::sync::Weak::upgrade) {
+            queue.drain(&shared);
+        }
+        let stopped = self.control(&Control::Stop).await;
+        shared.lock().closing = true;
+        shared.wake_all();
+        let ended = tokio::time::timeout(shared.config.timeout, self.running.recv()).await;
+        let (tip, records) = {
+            let journal = shared.lock();
+            (journal.tip, journal.homeless())
+        };
+        let whole = stopped.is_ok() && ended.is_ok();
+        tracing::info!(
+            sequence = tip.sequence,
+            hash = tip.hash(),
+            whole,
+            "audit log closed"
+        );
+        if records == 0 {
+            return Ok(());
+        }
+        shared.counters.lost(records);
+        Err(Unwritten { records })
+    }
+}
+
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        self.shared.lock().closing = true;
+        self.shared.wake_all();
+    }
+}
+
+impl Audit {
+    /// Writes the record of one request, now: this fixes its place among this runtime's
+    /// records. The future resolves when an output has it; dropping it loses nothing. A
+    /// request of no known route has no record.
+    ///
+    /// # Errors
+    /// [`NotAccepted`] where no output has it in time, never with `on_failure = "continue"`.
+    pub fn record(
+        &self,
+        event: &Event,
+    ) -> impl Future<Output = Result<(), NotAccepted>> + Send + use<> {
+        let shared = &self.worker.shared;
+        let forgiving = shared.config.on_failure == OnFailure::Continue;
+        let batch = match event.operation {
+            Some(operation) if shared.admits(event.stage) => {
+                let write = |out: &mut Vec<u8>| shared.form.event(event, operation, out);
+                Some(self.worker.queue.push(write))
+            }
+            Some(_) => {
+                shared.counters.lost(1);
+                None
+            }
+            None => None,
+        };
+        let none_due = event.operation.is_none();
+        async move {
+            match batch {
+                Some(batch) if batch.settled().await == Fate::Accepted => Ok(()),
+                Some(_) | None if forgiving || none_due => Ok(()),
+                Some(_) | None => Err(NotAccepted),
+            }
+        }
+    }
+
+    /// Writes what happened to the gateway itself, see [`AuditLog::control`].
+    pub fn control(
+        &self,
+        control: &Control<'_>,
+    ) -> impl Future<Output = Result<(), NotAccepted>> + Send + use<> {
+        control_accepted(&self.worker.shared, control)
+    }
+
+    /// An email in its canonical form, as the log shows it.
+    #[must_use]
+    pub fn email(&self, canonical: &str) -> Box<str> {
+        let shared = &self.worker.shared;
+        shared.keys.email(canonical, shared.config.email)
+    }
+
+    /// A login token, as the log shows it: its keyed hash.
+    #[must_use]
+    pub fn token_hash(&self, token: &str) -> Box<str> {
+        self.worker.shared.keys.login(token)
+    }
+
+    /// Whether some output takes records.
+    #[must_use]
+    pub fn usable(&self) -> bool {
+        self.worker.shared.usable()
+    }
+
+    /// Opens the files anew, after somebody moved them away.
+    pub fn reopen(&self) {
+        reopen(&self.worker.shared);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+fn reopen(shared: &Shared) {
+    for slot in &mut shared.lock().slots {
+        slot.reopen = true;
+    }
+    shared.wake_all();
+}
+
+fn control_accepted(
+    shared: &Arc<Shared>,
+    control: &Control<'_>,
+) -> impl Future<Output = Result<(), NotAccepted>> + Send + use<> {
+    let batch = shared.control(control);
+    let shared = Arc::clone(shared);
+    async move {
+        let settled = tokio::time::timeout(shared.config.timeout, batch.settled());
+        if settled.await.is_err() {
+            shared.expire(&batch);
+        }
+        match batch.fate() {
+            Some(Fate::Accepted) => Ok(()),
+            _ if shared.config.on_failure == OnFailure::Continue => Ok(()),
+            Some(Fate::Failed) | None => Err(NotAccepted),
+        }
+    }
+}
+
+const fn rules(config: &Config) -> Rules {
+    Rules {
+        durability: config.durability,
+        rotate_size: config.rotate_size,
+        rotate_keep: config.rotate_keep,
+    }
+}
+
+/// What the outputs were found to hold.
+struct Found {
+    slots: Vec<Slot>,
+    /// The chain that goes on, and after which record.
+    chain: String,
+    tip: Link,
+    torn: Option<String>,
+}
+
+impl Found {
+    fn open(config: &Config, keys: &Keys) -> Result<Self, OpenError> {
+        let mut opened = Vec::new();
+        let mut failed = None;
+        for output in &config.outputs {
+            match Target::open(output, rules(config)) {
+                Ok(found) => {
+                    if !found.tail.may_hold(keys) {
+                        tracing::error!(output = %output.name().display(), "the last audit record was changed after it was written; the chain goes on after it");
+                    }
+                    opened.push(Some(found));
+                }
+                Err(cause) => {
+                    tracing::error!(output = %output.name().display(), error = %cause, "audit output can't be opened; it is tried again");
+                    opened.push(None);
+                    let output = output.name().to_owned();
+                    failed = Some(OpenError::NoOutput { output, cause });
+                }
+            }
+        }
+        if let Some(error) = failed
+            && config.on_failure == OnFailure::Deny
+            && opened.iter().all(Option::is_none)
+        {
+            return Err(error);
+        }
+        Ok(Self::of(opened))
+    }
+
+    /// Goes on with the longest chain.
+    fn of(opened: Vec<Option<Opened>>) -> Self {
+        let last = |found: &Opened| Some((found.tail.last()?, found.chain.clone()));
+        let ends = opened.iter().flatten().filter_map(last);
+        let longest = ends.max_by_key(|(link, _)| link.sequence);
+        let (tip, chain) = longest.unwrap_or((Link::START, None));
+        let chain = chain.unwrap_or_else(|| Uuid::now_v7().to_string());
+        let mut torn = None;
+        let mut slots = Vec::new();
+        for found in opened {
+            let Some(found) = found else {
+                slots.push(Slot::new(None, tip));
+                continue;
+            };
+            torn = torn.or(found.torn);
+            let same = found.chain.as_ref() == Some(&chain);
+            let cursor = found.tail.last().filter(|_| same).unwrap_or(tip);
+            slots.push(Slot::new(Some(found.target), cursor));
+        }
+        Self {
+            slots,
+            chain,
+            tip,
+            torn,
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The form of a record: OCSF 1.8.0, as short as it can be, in one pass over one buffer.
+//!
+//! A body is what stands between the sequence number and the chain's fields: it begins inside
+//! `metadata` and ends inside `unmapped`, which the chain closes. The parts that never change
+//! are written out once, when the log is opened.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    control::Control,
+    json::{LONGEST, foreign, number, raw, string, string_to},
+};
+use crate::{
+    config::EmailForm,
+    event::{Event, Outcome, Peer, Stage},
+    model::Region,
+    route::{Audited, Operation},
+};
+
+/// An email has at most 254 bytes.
+const LONGEST_EMAIL: usize = 254;
+/// The longest text of an error.
+const LONGEST_ERROR: usize = 256;
+/// The most keys that a reload names.
+const MOST_KEYS: usize = 32;
+
+/// Writes bodies.
+pub(super) struct Form {
+    /// The beginning of `metadata`.
+    product: String,
+    /// The end of a lifecycle record's `app`.
+    app: String,
+    region: Region,
+    email: EmailForm,
+}
+
+/// A class and activity as they stand in a record: ids, name, and what else is constant.
+#[rustfmt::skip]
+const fn class(audited: Audited) -> &'static str {
+    match audited {
+        Audited::Create        => r#"},"class_uid":6003,"category_uid":6,"activity_id":1,"type_uid":600301,"activity_name":"Create""#,
+        Audited::FactorDisable => r#"},"class_uid":3001,"category_uid":3,"activity_id":11,"type_uid":300111,"activity_name":"MFA Factor(s) Disable""#,
+        Audited::FactorEnable  => r#"},"class_uid":3001,"category_uid":3,"activity_id":10,"type_uid":300110,"activity_name":"MFA Factor(s) Enable""#,
+        // its name is the operation's
+        Audited::FactorStep    => r#"},"class_uid":3001,"category_uid":3,"activity_id":99,"type_uid":300199"#,
+        Audited::Logon         => r#"},"class_uid":3002,"category_uid":3,"activity_id":1,"type_uid":300201,"activity_name":"Logon","is_mfa":true,"service":{"name":"Frontegg"}"#,
+        Audited::Preauth       => r#"},"class_uid":3002,"category_uid":3,"activity_id":6,"type_uid":300206,"activity_name":"Preauth","service":{"name":"Frontegg"}"#,
+        Audited::Read          => r#"},"class_uid":6003,"category_uid":6,"activity_id":2,"type_uid":600302,"activity_name":"Read""#,
+        Audited::Recovery      => r#"},"class_uid":3002,"category_uid":3,"activity_id":99,"type_uid":300299,"activity_name":"MFA Recovery","service":{"name":"Frontegg"}"#,
+        Audited::Update        => r#"},"class_uid":6003,"category_uid":6,"activity_id":3,"type_uid":600303,"activity_name":"Update""#,
+    }
+}
+
+/// Whether OCSF's API Activity is the class: it has no `user` of its own, and needs `api`.
+const fn is_api(audited: Audited) -> bool {
+    matches!(audited, Audited::Create | Audited::Read | Audited::Update)
+}
+
+/// OCSF's severity: 1 Informational, 2 Low, 3 Medium.
+const fn severity(audited: Audited, outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Denied | Outcome::Failed | Outcome::Refused => r#","severity_id":2"#,
+        Outcome::Pending => r#","severity_id":1"#,
+        // a second factor is gone
+        Outcome::Succeeded => match audited {
+            Audited::FactorDisable | Audited::Recovery => r#","severity_id":3"#,
+            Audited::Create
+            | Audited::FactorEnable
+            | Audited::FactorStep
+            | Audited::Logon
+            | Audited::Preauth
+            | Audited::Read
+            | Audited::Update => r#","severity_id":1"#,
+        },
+    }
+}
+
+/// OCSF's status.
+const fn status(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Denied | Outcome::Failed | Outcome::Refused => {
+            r#","status_id":2,"status":"Failure""#
+        }
+        Outcome::Pending => r#","status_id":99,"status":"Pending""#,
+        Outcome::Succeeded => r#","status_id":1,"status":"Success""#,
+    }
+}
+
+/// As written in the log.
+const fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Admitted => r#"","stage":"admitted""#,
+        Stage::Completed => r#"","stage":"completed""#,
+        Stage::Refused => r#"","stage":"refused""#,
+    }
+}
+
+impl Form {
+    /// Prepares what never changes.
+    pub(super) fn new(region: Region, email: EmailForm) -> Self {
+        let product = concat!(
+            r#"{"name":"mfa-gateway","vendor_name":"mfa-gateway","version":""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""}"#
+        );
+        Self {
+            product: format!(r#""version":"1.8.0","product":{product}"#),
+            app: format!(r#","app":{product}"#),
+            region,
+            email,
+        }
+    }
+
+    /// Appends the body of one request's record.
+    pub(super) fn event(&self, event: &Event, operation: Operation, out: &mut Vec<u8>) {
+        let facts = operation.facts();
+        raw(out, &self.product);
+        if event.stage == Stage::Refused {
+            raw(out, r#","profiles":["security_control"]"#);
+        }
+        raw(out, r#","correlation_uid":""#);
+        raw(out, event.request_id.encode(&mut [0; 36]));
+        out.push(b'"');
+        raw(out, class(facts.audited));
+        if facts.audited == Audited::FactorStep {
+            string(out, r#","activity_name":"#, facts.name);
+        }
+        raw(out, severity(facts.audited, event.outcome));
+        let now = event.start.checked_add(event.duration);
+        number(out, r#","time":"#, milliseconds(now.unwrap_or(event.start)));
+        raw(out, status(event.outcome));
+        if let Some(status) = event.status {
+            string(out, r#","status_code":"#, status.as_str());
+        }
+        if let Some(reason) = event.reason {
+            string(out, r#","status_detail":"#, reason);
+        }
+        if event.stage != Stage::Admitted {
+            number(out, r#","duration":"#, whole_milliseconds(event.duration));
+        }
+        if event.stage == Stage::Refused {
+            // denied, blocked
+            raw(out, r#","action_id":2,"disposition_id":2"#);
+        }
+        self.parties(event, facts.audited, facts.name, out);
+        self.unmapped(event, facts.name, out);
+    }
+
+    /// Who did it to whom, from where.
+    fn parties(&self, event: &Event, audited: Audited, operation: &str, out: &mut Vec<u8>) {
+        let caller = event.caller.as_ref().map(|caller| caller.as_str());
+        if is_api(audited) {
+            string(out, r#","actor":{"app_name":"#, caller.unwrap_or("unknown"));
+            if has_user(event) {
+                self.user(event, out);
+            }
+            string(out, r#"},"api":{"operation":"#, operation);
+            if let Some(status) = event.status {
+                number(out, r#","response":{"code":"#, status.as_u16());
+                out.push(b'}');
+            }
+            out.push(b'}');
+        } else {
+            self.user(event, out);
+            if let Some(caller) = caller {
+                string(out, r#","actor":{"app_name":"#, caller);
+                out.push(b'}');
+            }
+        }
+        endpoint(event, out);
+    }
+
+    fn user(&self, event: &Event, out: &mut Vec<u8>) {
+        raw(out, r#","user":{"#);
+        let email = event.email.as_deref();
+        if let Some(user) = &event.user {
+            string(out, r#""uid":"#, user.as_str());
+        } else if let Some(account) = email.or(event.login.as_deref()) {
+            string_to(out, r#""uid":"#, account, LONGEST_EMAIL);
+        } else {
+            raw(out, r#""name":"unknown""#);
+        }
+        // a hash or a mask is no address
+        if let (EmailForm::Plain, Some(email)) = (self.email, email)
+            && is_email_addr(email)
+        {
+            string_to(out, r#","email_addr":"#, email, LONGEST_EMAIL);
+        }
+        out.push(b'}');
+    }
+
+    /// What OCSF has no place for.
+    fn unmapped(&self, event: &Event, operation: &str, out: &mut Vec<u8>) {
+        raw(out, r#","unmapped":{"operation":""#);
+        raw(out, operation);
+        raw(out, stage(event.stage));
+        string(out, r#","outcome":"#, event.outcome.as_str());
+        string(out, r#","region":"#, self.region.as_str());
+        if let Some(reason) = event.reason {
+            string(out, r#","reason":"#, reason);
+        }
+        if let Some(caller) = &event.caller {
+            string(out, r#","caller":"#, caller.as_str());
+        }
+        if let Some(id) = &event.caller_request_id {
+            foreign(out, r#","caller_request_id":"#, id.as_bytes());
+        }
+        if let Some(tenant) = &event.tenant {
+            string(out, r#","tenant":"#, tenant.as_str());
+        }
+        if let Some(device) = &event.device {
+            string(out, r#","device":"#, device);
+        }
+        if let Some(limit) = event.limit {
+            string(out, r#","limit":{"name":"#, limit.name);
+            number(out, r#","remaining":"#, limit.remaining);
+            out.push(b'}');
+        }
+        if let Some(upstream) = &event.upstream {
+            string(out, r#","upstream":{"host":"#, &upstream.host);
+            if let Some(status) = upstream.status {
+                number(out, r#","status":"#, status.as_u16());
+            }
+            if let Some(trace) = &upstream.trace_id {
+                foreign(out, r#","trace_id":"#, trace.as_bytes());
+            }
+            number(
+                out,
+                r#","duration":"#,
+                whole_milliseconds(upstream.duration),
+            );
+            out.push(b'}');
+        }
+    }
+
+    /// Appends the body of a lifecycle record.
+    pub(super) fn control(&self, control: &Control<'_>, out: &mut Vec<u8>) {
+        let words = control.words();
+        let (activity, name) = words.activity;
+        self.lifecycle(activity, name, words.succeeded, words.message, out);
+        string(out, r#","unmapped":{"event":"#, words.event);
+        match control {
+            Control::CredentialFailed { error } | Control::StoreLost { error } => {
+                string_to(out, r#","error":"#, error, LONGEST_ERROR);
+            }
+            Control::LimitsReset { email } => {
+                string_to(out, r#","email":"#, email, LONGEST_EMAIL);
+            }
+            Control::OutputBack { output } => {
+                string_to(out, r#","output":"#, output, LONGEST_ERROR);
+            }
+            Control::OutputLost { output, error } => {
+                string_to(out, r#","output":"#, output, LONGEST_ERROR);
+                string_to(out, r#","error":"#, error, LONGEST_ERROR);
+            }
+            Control::Reload { changed: keys } | Control::ReloadRefused { keys } => {
+                list(keys, out);
+            }
+            Control::Start {
+                chain,
+                continued,
+                torn,
+            } => {
+                string(out, r#","chain":"#, chain);
+                raw(out, r#","continued":"#);
+                raw(out, if *continued { "true" } else { "false" });
+                if let Some(torn) = torn {
+                    string_to(out, r#","torn":"#, torn, LONGEST_ERROR);
+                }
+            }
+            Control::Checkpoint
+            | Control::CredentialBack
+            | Control::Drain
+            | Control::Stop
+            | Control::StoreBack => {}
+        }
+    }
+
+    /// Appends the body of a header: what an output's records from here on follow.
+    /// `missed` of the chain's records are not in this output, because it was lost.
+    pub(super) fn header(&self, chain: &str, missed: u64, out: &mut Vec<u8>) {
+        self.lifecycle(99, "Log Header", true, "an output begins here", out);
+        string(out, r#","unmapped":{"event":"header","chain":"#, chain);
+        number(out, r#","missed":"#, missed);
+    }
+
+    fn lifecycle(&self, activity: u16, name: &str, good: bool, message: &str, out: &mut Vec<u8>) {
+        raw(out, &self.product);
+        raw(out, r#"},"class_uid":6002,"category_uid":6"#);
+        number(out, r#","activity_id":"#, activity);
+        number(
+            out,
+            r#","type_uid":"#,
+            600_200_u32.saturating_add(activity.into()),
+        );
+        string(out, r#","activity_name":"#, name);
+        raw(
+            out,
+            if good {
+                r#","severity_id":1"#
+            } else {
+                r#","severity_id":3"#
+            },
+        );
+        number(out, r#","time":"#, milliseconds(SystemTime::now()));
+        let outcome = if good {
+            Outcome::Succeeded
+        } else {
+            Outcome::Failed
+        };
+        raw(out, status(outcome));
+        string(out, r#","message":"#, message);
+        raw(out, &self.app);
+    }
+}
+
+/// Where the request came from: the user's address if it is known, else the calling app's.
+fn endpoint(event: &Event, out: &mut Vec<u8>) {
+    raw(out, r#","src_endpoint":{"#);
+    match (event.client, event.peer) {
+        (Some(client), Peer::Tcp(peer)) => {
+            address(client, r#""ip":"#, out);
+            address(peer.ip(), r#","intermediate_ips":["#, out);
+            out.push(b']');
+        }
+        (Some(client), Peer::Unix) => address(client, r#""ip":"#, out),
+        (None, Peer::Tcp(peer)) => {
+            address(peer.ip(), r#""ip":"#, out);
+            number(out, r#","port":"#, peer.port());
+        }
+        (None, Peer::Unix) => raw(out, r#""name":"unix""#),
+    }
+    out.push(b'}');
+}
+
+fn address(ip: IpAddr, before: &str, out: &mut Vec<u8>) {
+    use std::io::Write;
+
+    raw(out, before);
+    out.push(b'"');
+    // a buffer in memory takes everything
+    let written = write!(out, "{}", ip.to_canonical());
+    debug_assert!(written.is_ok(), "a buffer in memory takes everything");
+    out.push(b'"');
+}
+
+fn list(keys: &[&str], out: &mut Vec<u8>) {
+    raw(out, r#","keys":["#);
+    for (index, key) in keys.iter().take(MOST_KEYS).enumerate() {
+        string_to(out, if index == 0 { "" } else { "," }, key, LONGEST);
+    }
+    out.push(b']');
+}
+
+const fn has_user(event: &Event) -> bool {
+    event.user.is_some() || event.email.is_some() || event.login.is_some()
+}
+
+/// Whether OCSF takes the text for an `email_addr`: ASCII, and a dot in the domain.
+fn is_email_addr(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else {
+        return false;
+    };
+    let local_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+,-./=?^_`{|}~".contains(&byte);
+    let domain_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let Some((first, rest)) = domain.split_once('.') else {
+        return false;
+    };
+    !local.is_empty()
+        && local.bytes().all(local_byte)
+        && !first.is_empty()
+        && first.bytes().all(domain_byte)
+        && !rest.is_empty()
+        && rest.bytes().all(|byte| domain_byte(byte) || byte == b'.')
+}
+
+/// Milliseconds since 1970, which is what OCSF calls a timestamp.
+fn milliseconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, whole_milliseconds)
+}
+
+fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

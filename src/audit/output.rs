@@ -1,0 +1,229 @@
+//! The thread of one output: writes what the output lacks, opens it again when it broke, and
+//! rotates it. Most of the time, where the output is a plain file, it sleeps.
+
+use std::{
+    io,
+    sync::{Arc, PoisonError},
+    thread,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    chain::Link,
+    journal::{Sealed, Shared},
+    tail::last_link,
+    target::{Broken, Fault, Rules, Target},
+};
+use crate::config::Output;
+
+/// Starts the thread of output `index`. It drops `running` when it ends.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    index: usize,
+    output: Output,
+    rules: Rules,
+    running: mpsc::Sender<()>,
+) -> io::Result<()> {
+    let name = format!("audit-{index}");
+    let keep = move || {
+        let _running = running;
+        Keeper {
+            shared,
+            index,
+            output,
+            rules,
+        }
+        .run();
+    };
+    thread::Builder::new().name(name).spawn(keep).map(drop)
+}
+
+struct Keeper {
+    shared: Arc<Shared>,
+    index: usize,
+    output: Output,
+    rules: Rules,
+}
+
+/// What an output lacks.
+struct Job {
+    target: Option<Target>,
+    reopen: bool,
+    /// It was lost, and this is a try to have it back.
+    resumed: bool,
+    /// The last record that it has.
+    cursor: Link,
+    /// The record before the first that it gets.
+    before: Link,
+    sealed: Vec<Arc<Sealed>>,
+    /// The log is being closed: this is the last try.
+    last: bool,
+}
+
+/// What became of it.
+struct Done {
+    target: Option<Target>,
+    cursor: Link,
+    result: Result<(), Fault>,
+}
+
+impl Keeper {
+    fn run(&self) {
+        while let Some(job) = self.next_job() {
+            let (before, last) = (job.before.sequence, job.last);
+            let done = self.perform(job);
+            let written = done.cursor.sequence.saturating_sub(before);
+            self.shared.counters.wrote(self.index, written);
+            let failed = done.result.is_err();
+            self.finish(done);
+            if failed && last {
+                return;
+            }
+        }
+    }
+
+    /// Waits for something to do; `None`: nothing ever again.
+    fn next_job(&self) -> Option<Job> {
+        let door = self.shared.doors.get(self.index)?;
+        let mut journal = self.shared.lock();
+        loop {
+            let (tip, last) = (journal.tip, journal.closing);
+            let slot = journal.slots.get_mut(self.index)?;
+            let idle = slot.is_live() && slot.cursor.sequence >= tip.sequence && !slot.reopen;
+            if slot.is_gone() || (idle && last) {
+                let target = slot.target.take();
+                drop(journal);
+                self.close(target);
+                return None;
+            }
+            let pause = slot.pause();
+            if idle {
+                journal = door.wait(journal).unwrap_or_else(PoisonError::into_inner);
+            } else if !pause.is_zero() && !last {
+                let waited = door.wait_timeout(journal, pause);
+                journal = waited.unwrap_or_else(PoisonError::into_inner).0;
+            } else {
+                let (cursor, resumed) = (slot.cursor, !slot.is_live());
+                let (target, reopen) = (slot.target.take(), std::mem::take(&mut slot.reopen));
+                let sealed = journal.beyond(&cursor);
+                let before = sealed.first().map_or(tip, |first| first.before);
+                // it may have the first of them in part
+                let before = if before.sequence < cursor.sequence {
+                    cursor
+                } else {
+                    before
+                };
+                return Some(Job {
+                    target,
+                    reopen,
+                    resumed,
+                    cursor,
+                    before,
+                    sealed,
+                    last,
+                });
+            }
+        }
+    }
+
+    /// Does the slow part, without the lock.
+    fn perform(&self, mut job: Job) -> Done {
+        let mut target = job.target.take();
+        if job.reopen {
+            target = target.filter(|target| !target.reopens());
+        }
+        let mut again = true;
+        loop {
+            let mut open = match target.map_or_else(|| self.open(), Ok) {
+                Ok(open) => open,
+                Err(error) => {
+                    return Done {
+                        target: None,
+                        cursor: job.cursor,
+                        result: Err(error.into()),
+                    };
+                }
+            };
+            let (cursor, result) = self.write(&mut open, &job);
+            if again && matches!(result, Err(Fault::Deleted)) {
+                (again, target) = (false, None);
+                continue;
+            }
+            return Done {
+                target: Some(open),
+                cursor,
+                result,
+            };
+        }
+    }
+
+    fn open(&self) -> io::Result<Target> {
+        Target::open(&self.output, self.rules).map(|opened| opened.target)
+    }
+
+    fn write(&self, target: &mut Target, job: &Job) -> (Link, Result<(), Fault>) {
+        let shared = &self.shared;
+        let lines: Vec<_> = job
+            .sealed
+            .iter()
+            .map(|sealed| sealed.after(job.cursor.sequence))
+            .collect();
+        let size = lines
+            .iter()
+            .map(|lines| lines.len())
+            .fold(0, usize::saturating_add);
+        if target.is_full(size) {
+            target.rotate(job.cursor.sequence);
+        }
+        let missed = job.before.sequence.saturating_sub(job.cursor.sequence);
+        let mut text = Vec::new();
+        if target.is_fresh() || job.resumed || missed > 0 {
+            let mut body = Vec::new();
+            shared.form.header(&shared.chain, missed, &mut body);
+            shared.sealer.header(&job.before, &body, &mut text);
+        }
+        text.extend(lines.into_iter().flatten());
+        match target.append(&text) {
+            Ok(()) => (
+                job.sealed.last().map_or(job.before, |sealed| sealed.last),
+                Ok(()),
+            ),
+            Err(Broken { whole, fault }) => {
+                let there = text.get(..whole).and_then(last_link);
+                (there.unwrap_or(job.cursor), Err(fault))
+            }
+        }
+    }
+
+    fn finish(&self, done: Done) {
+        let mut journal = self.shared.lock();
+        let Some(slot) = journal.slots.get_mut(self.index) else {
+            return;
+        };
+        slot.target = done.target;
+        slot.cursor = done.cursor;
+        match done.result {
+            Ok(()) => {
+                if slot.recover() {
+                    journal.note(self.index, None);
+                }
+            }
+            Err(fault) => {
+                if slot.fail(&fault) {
+                    journal.note(self.index, Some(fault.to_string()));
+                }
+            }
+        }
+        journal.advance(self.index);
+        journal.settle(&self.shared);
+    }
+
+    /// What was handed to the kernel goes to the disk before the process ends.
+    fn close(&self, target: Option<Target>) {
+        if let Some(Err(error)) = target.map(|mut target| target.sync()) {
+            let output = self.shared.counters.name(self.index);
+            tracing::error!(output, %error, "audit output could not be brought to the disk at the end");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What an output writes to: a regular file of ours, or a stream.
+
+use std::{io, path::Path};
+
+use super::{file::LogFile, stream::Stream, tail::Tail};
+use crate::config::{Durability, Output};
+
+/// What `[audit]` says about files.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) durability: Durability,
+    /// A file that would grow past this is rotated.
+    pub(super) rotate_size: Option<u64>,
+    /// Rotated files that stay; 0: all.
+    pub(super) rotate_keep: usize,
+}
+
+/// Something that is open for appending.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A regular file at a path.
+    File(LogFile),
+    /// Anything else.
+    Stream(Stream),
+}
+
+/// A target and what was found in it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) target: Target,
+    /// The file's end; empty for a stream.
+    pub(super) tail: Tail,
+    /// The file's chain.
+    pub(super) chain: Option<String>,
+    /// Where an unfinished last line was moved.
+    pub(super) torn: Option<String>,
+}
+
+/// Why lines did not get through.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The file is gone: its name was removed, so what is written there is lost.
+    #[error("the file was deleted")]
+    Deleted,
+    /// The reader is gone for good.
+    #[error("the reader closed it")]
+    Closed,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Lines that did not all get through.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// How many bytes of whole lines are there to stay.
+    pub(super) whole: usize,
+    /// Why not more.
+    pub(super) fault: Fault,
+}
+
+impl Broken {
+    pub(super) fn nothing(fault: impl Into<Fault>) -> Self {
+        Self {
+            whole: 0,
+            fault: fault.into(),
+        }
+    }
+}
+
+impl Target {
+    /// Opens an output. May take its time.
+    pub(super) fn open(output: &Output, rules: Rules) -> io::Result<Opened> {
+        let stream = match output {
+            Output::File(path) if is_special(path)? => Stream::open(path)?,
+            Output::File(path) => return LogFile::open(path, rules),
+            Output::Stderr => Stream::stderr()?,
+            Output::Stdout => Stream::stdout()?,
+        };
+        Ok(Opened {
+            target: Self::Stream(stream),
+            tail: Tail::default(),
+            chain: None,
+            torn: None,
+        })
+    }
+
+    /// Whether an append may happen on a thread that serves requests.
+    pub(super) const fn is_prompt(&self) -> bool {
+        match self {
+            Self::File(file) => file.is_prompt(),
+            Self::Stream(stream) => stream.is_regular(),
+        }
+    }
+
+    /// Whether it must begin with a header still.
+    pub(super) const fn is_fresh(&self) -> bool {
+        match self {
+            Self::File(file) => file.is_fresh(),
+            Self::Stream(stream) => stream.is_fresh(),
+        }
+    }
+
+    /// Whether so many more bytes want a new file.
+    pub(super) fn is_full(&self, more: usize) -> bool {
+        match self {
+            Self::File(file) => file.is_full(more),
+            Self::Stream(_) => false,
+        }
+    }
+
+    /// Appends whole lines.
+    pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), Broken> {
+        match self {
+            Self::File(file) => file.append(lines),
+            Self::Stream(stream) => stream.append(lines),
+        }
+    }
+
+    /// Begins a new file; the old one is named after `sequence`, its last record.
+    pub(super) fn rotate(&mut self, sequence: u64) {
+        match self {
+            Self::File(file) => file.rotate(sequence),
+            Self::Stream(_) => {}
+        }
+    }
+
+    /// Whether opening it again may help: standard output is what it is.
+    pub(super) const fn reopens(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Stream(stream) => stream.is_named(),
+        }
+    }
+
+    /// Brings what was written to the disk.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.sync(),
+            Self::Stream(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether there is something at `path` that is neither a regular file nor nothing.
+fn is_special(path: &Path) -> io::Result<bool> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) => Ok(!found.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes all of `lines` unless an error comes first; says how many bytes went out.
+pub(super) fn write_counted(mut sink: impl io::Write, lines: &[u8]) -> (usize, io::Result<()>) {
+    let mut out = 0_usize;
+    while let Some(rest) = lines.get(out..).filter(|rest| !rest.is_empty()) {
+        match sink.write(rest) {
+            Ok(0) => return (out, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => out = out.saturating_add(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (out, Err(error)),
+        }
+    }
+    (out, Ok(()))
+}
+
+/// How many of the first `out` bytes are whole lines.
+pub(super) fn whole_lines(lines: &[u8], out: usize) -> usize {
+    let written = lines.get(..out).unwrap_or(lines);
+    let newline = written.iter().rposition(|byte| *byte == b'\n');
+    newline.map_or(0, |place| place.saturating_add(1))
+}

@@ -1,0 +1,364 @@
+//! One order, one chain, whatever happens in between.
+
+use std::{io::Write, os::unix::fs::PermissionsExt};
+
+use super::*;
+use crate::audit::Control;
+
+#[tokio::test]
+async fn two_records_a_request_between_start_and_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    let audit = log.worker();
+    put(&audit, Stage::Admitted).await;
+    put(&audit, Stage::Completed).await;
+    log.close().await.unwrap();
+    assert_eq!(
+        story(&path),
+        ["header", "start", "admitted", "completed", "stop"]
+    );
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(verified(&[&path]).records, 4);
+}
+
+#[tokio::test]
+async fn a_record_is_in_the_file_when_it_is_accepted_and_not_lost_when_nobody_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    let audit = log.worker();
+    drop(audit.record(&event(Stage::Admitted)));
+    put(&audit, Stage::Completed).await;
+    assert_eq!(story(&path), ["header", "start", "admitted", "completed"]);
+}
+
+#[tokio::test]
+async fn records_of_a_runtime_that_ends_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    let shared = &log;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            runtime.block_on(async { drop(shared.worker().record(&event(Stage::Completed))) });
+        });
+    });
+    log.close().await.unwrap();
+    assert_eq!(story(&path), ["header", "start", "completed", "stop"]);
+}
+
+#[tokio::test]
+async fn what_one_turn_collects_is_one_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    let audit = log.worker();
+    let batches = [(); 50].map(|()| {
+        audit
+            .worker
+            .queue
+            .push(|out| out.extend_from_slice(br#""a":1},"unmapped":{"b":2"#))
+    });
+    batches[49].settled().await;
+    assert!(batches.iter().all(|batch| Arc::ptr_eq(batch, &batches[0])));
+    assert_eq!(batches[0].last(), 51);
+}
+
+#[test]
+fn many_runtimes_make_one_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prompt, slow) = (folder.path().join("audit.log"), folder.path().join("slow"));
+    make_fifo(&slow);
+    let reader = fifo_reader(&slow);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let log = runtime.block_on(open(&config(&[&prompt, &slow])));
+    let reader = std::thread::spawn(move || read_all(reader));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(async {
+                    let audit = log.worker();
+                    for _ in 0..50 {
+                        let first = audit.record(&event(Stage::Admitted));
+                        let second = audit.record(&event(Stage::Completed));
+                        second.await.unwrap();
+                        first.await.unwrap();
+                    }
+                });
+            });
+        }
+    });
+    runtime.block_on(log.close()).unwrap();
+    let read = reader.join().unwrap();
+    let piped = verify_chain([read.as_slice()], &[&keys()]).unwrap();
+    assert_eq!(piped, verified(&[&prompt]));
+    assert_eq!((piped.records, piped.missed), (402, 0));
+}
+
+#[tokio::test]
+async fn records_share_a_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&Config {
+        durability: Durability::Synced,
+        ..config(&[&path])
+    })
+    .await;
+    let audit = log.worker();
+    let all: Vec<_> = (0..200)
+        .map(|_| audit.record(&event(Stage::Refused)))
+        .collect();
+    for one in all {
+        one.await.unwrap();
+    }
+    log.close().await.unwrap();
+    assert_eq!(verified(&[&path]).records, 202);
+}
+
+#[tokio::test]
+async fn the_next_start_continues_the_chain_and_sets_a_torn_line_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    put(&log.worker(), Stage::Completed).await;
+    log.close().await.unwrap();
+    let torn = br#"{"metadata":{"sequence":4,"version":"1.8"#;
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .write_all(torn)
+        .unwrap();
+
+    let log = open(&config(&[&path])).await;
+    put(&log.worker(), Stage::Refused).await;
+    log.close().await.unwrap();
+
+    let story = story(&path);
+    assert_eq!(
+        story,
+        [
+            "header",
+            "start",
+            "completed",
+            "stop",
+            "start",
+            "refused",
+            "stop"
+        ]
+    );
+    assert_eq!(verified(&[&path]).records, 6);
+    let again = &records(&path)[4]["unmapped"];
+    assert_eq!(again["continued"], true);
+    assert_eq!(again["chain"], records(&path)[0]["unmapped"]["chain"]);
+    assert_eq!(fs::read(again["torn"].as_str().unwrap()).unwrap(), torn);
+}
+
+#[tokio::test]
+async fn a_process_that_is_already_writing_the_file_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    let Err(error) = AuditLog::open(&config(&[&path]), Region::Eu).await else {
+        panic!("opened twice");
+    };
+    assert!(
+        error
+            .to_string()
+            .contains("another process writes this audit log"),
+        "{error}"
+    );
+    log.close().await.unwrap();
+    open(&config(&[&path])).await.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_would_grow_past_its_size_is_rotated_without_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let small = Config {
+        rotate_size: Some(8 * 1024),
+        ..config(&[&path])
+    };
+    let log = open(&small).await;
+    let audit = log.worker();
+    for _ in 0..40 {
+        put(&audit, Stage::Completed).await;
+    }
+    log.close().await.unwrap();
+    let mut files = rotated(&path);
+    assert!(files.len() > 2, "{files:?}");
+    files.push(path);
+    for file in &files {
+        assert_eq!(story(file)[0], "header");
+        assert!(fs::metadata(file).unwrap().len() <= 8 * 1024);
+    }
+    let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+    let summary = verified(&files);
+    assert_eq!((summary.records, summary.missed), (42, 0));
+
+    // the newest was just renamed when the process died: the chain goes on from it
+    fs::rename(
+        files[files.len() - 1],
+        folder.path().join("audit.log.20990101T000000Z-42"),
+    )
+    .unwrap();
+    open(&config(&[files[files.len() - 1]]))
+        .await
+        .close()
+        .await
+        .unwrap();
+    let again = records(files[files.len() - 1]);
+    assert_eq!(
+        again[0]["unmapped"]["prev"].as_str().unwrap(),
+        summary.last.hash()
+    );
+    assert_eq!(again[1]["metadata"]["sequence"], 43);
+}
+
+#[tokio::test]
+async fn only_so_many_rotated_files_stay_as_keep_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    fs::write(folder.path().join("audit.log.old"), "not ours").unwrap();
+    let small = Config {
+        rotate_size: Some(4 * 1024),
+        rotate_keep: 2,
+        ..config(&[&path])
+    };
+    let log = open(&small).await;
+    let audit = log.worker();
+    for _ in 0..40 {
+        put(&audit, Stage::Completed).await;
+    }
+    log.close().await.unwrap();
+    fs::remove_file(folder.path().join("audit.log.old")).unwrap();
+    assert_eq!(rotated(&path).len(), 2);
+}
+
+#[tokio::test]
+async fn reopening_follows_a_file_that_was_moved_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("audit.log"), folder.path().join("moved"));
+    let log = open(&config(&[&path])).await;
+    let audit = log.worker();
+    put(&audit, Stage::Admitted).await;
+    fs::rename(&path, &moved).unwrap();
+    put(&audit, Stage::Completed).await;
+    log.reopen();
+    put(&audit, Stage::Refused).await;
+    eventually("a new file", || path.exists()).await;
+    log.close().await.unwrap();
+    assert_eq!(story(&moved), ["header", "start", "admitted", "completed"]);
+    assert_eq!(story(&path), ["header", "refused", "stop"]);
+    assert_eq!(verified(&[&moved, &path]).records, 5);
+}
+
+#[tokio::test]
+async fn control_records_stand_in_the_same_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    log.control(&Control::Reload {
+        changed: &["limits.email", "routes.deny"],
+    })
+    .await
+    .unwrap();
+    log.worker()
+        .control(&Control::CredentialFailed { error: "timed out" })
+        .await
+        .unwrap();
+    log.control(&Control::Drain).await.unwrap();
+    log.close().await.unwrap();
+    assert_eq!(
+        story(&path),
+        [
+            "header",
+            "start",
+            "reload",
+            "credential-failed",
+            "drain",
+            "stop"
+        ]
+    );
+    assert_eq!(records(&path)[2]["unmapped"]["keys"][1], "routes.deny");
+    assert_eq!(verified(&[&path]).records, 5);
+}
+
+#[tokio::test]
+async fn without_a_chain_records_are_numbered_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let plain = Config {
+        chain: false,
+        ..config(&[&path])
+    };
+    for _ in 0..2 {
+        let log = open(&plain).await;
+        put(&log.worker(), Stage::Completed).await;
+        log.close().await.unwrap();
+    }
+    let records = records(&path);
+    let numbers: Vec<_> = records
+        .iter()
+        .map(|record| record["metadata"]["sequence"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
+    assert!(
+        records
+            .iter()
+            .all(|record| record["unmapped"].get("hash").is_none())
+    );
+}
+
+#[tokio::test]
+async fn every_edit_of_a_log_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    let audit = log.worker();
+    for _ in 0..4 {
+        put(&audit, Stage::Completed).await;
+    }
+    log.close().await.unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    let (expected, keys) = (verified(&[&path]), keys());
+    let good = |lines: &[&str]| {
+        let result = verify_chain([lines.concat().as_bytes()], &[&keys]);
+        result.is_ok_and(|summary| summary == expected)
+    };
+    assert!(good(&lines));
+    for place in 0..lines.len() {
+        let mut removed = lines.clone();
+        removed.remove(place);
+        assert!(!good(&removed), "without line {place}");
+        let mut doubled = lines.clone();
+        doubled.insert(place, lines[place]);
+        assert!(!good(&doubled), "line {place} twice");
+        let mut swapped = lines.clone();
+        swapped.swap(place, (place + 1) % lines.len());
+        assert!(!good(&swapped), "line {place} and the next swapped");
+    }
+    for place in 0..text.len() {
+        let mut changed = text.clone().into_bytes();
+        changed[place] ^= 1;
+        let result = verify_chain([changed.as_slice()], &[&keys]);
+        let same = result.is_ok_and(|summary| summary == expected);
+        assert!(!same, "byte {place} changed");
+    }
+}
