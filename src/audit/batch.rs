@@ -31,7 +31,7 @@ pub(super) enum Fate {
 }
 
 /// Records that share their fate. Those who wait for one of them wait here.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Batch {
     /// 0: not known yet.
     fate: AtomicU8,
@@ -128,6 +128,9 @@ impl Queue {
     /// Adds the record whose body `write` appends.
     pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Arc<Batch> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        // what a write that panicked left behind is no part of the next record
+        let start = pending.ends.last().copied().unwrap_or_default();
+        pending.bodies.truncate(start);
         write(&mut pending.bodies);
         let end = pending.bodies.len();
         pending.ends.push(end);

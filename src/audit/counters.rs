@@ -14,6 +14,7 @@ struct Output {
     name: String,
     written: AtomicU64,
     failed: AtomicU64,
+    appends: AtomicU64,
 }
 
 /// One count.
@@ -53,6 +54,7 @@ impl Counters {
             name,
             written: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            appends: AtomicU64::new(0),
         };
         Self {
             outputs: names.map(output).collect(),
@@ -66,6 +68,15 @@ impl Counters {
         self.outputs.iter().flat_map(Output::read).chain([lost])
     }
 
+    /// For each output, how many appends (and, with `durability = "synced"`, syncs) its
+    /// records took.
+    pub fn appends(&self) -> impl Iterator<Item = (&str, u64)> {
+        let of = |output: &'_ Output| output.appends.load(Ordering::Relaxed);
+        self.outputs
+            .iter()
+            .map(move |output| (output.name.as_str(), of(output)))
+    }
+
     pub(super) fn name(&self, index: usize) -> Option<&str> {
         self.outputs.get(index).map(|output| output.name.as_str())
     }
@@ -73,6 +84,9 @@ impl Counters {
     pub(super) fn wrote(&self, index: usize, records: u64) {
         if let Some(output) = self.outputs.get(index) {
             output.written.fetch_add(records, Ordering::Relaxed);
+            if records > 0 {
+                output.appends.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 

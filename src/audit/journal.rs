@@ -8,7 +8,6 @@
 //! a prompt output: opening, rotating, coming back after a failure.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,6 +18,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
+    backlog::{Backlog, Sealed},
     batch::{Batch, Fate, Queue},
     chain::{Link, Sealer},
     control::Control,
@@ -36,6 +36,8 @@ use crate::{
 /// So many bytes are kept for outputs that don't take them. Then `completed` records are lost
 /// too, loudly; the others go without half of it.
 const MOST: usize = 8 * 1024 * 1024;
+/// A buffer that grew past this in a flood gives its memory back.
+const SPARE: usize = 256 * 1024;
 /// So many records from one checkpoint to the next.
 const CHECKPOINT: u64 = 10_000;
 
@@ -60,44 +62,13 @@ pub(super) struct Shared {
     kept: AtomicUsize,
 }
 
-/// Lines that went into the chain together.
-pub(super) struct Sealed {
-    /// The place before the first.
-    pub(super) before: Link,
-    /// The place of the last.
-    pub(super) last: Link,
-    lines: Vec<u8>,
-}
-
-impl Sealed {
-    /// The lines that come after record `sequence`.
-    pub(super) fn after(&self, sequence: u64) -> &[u8] {
-        let skip = sequence.saturating_sub(self.before.sequence);
-        let mut rest = self.lines.as_slice();
-        for _ in 0..skip {
-            let newline = rest.iter().position(|byte| *byte == b'\n');
-            let start = newline.map_or(rest.len(), |place| place.saturating_add(1));
-            rest = rest.get(start..).unwrap_or_default();
-        }
-        rest
-    }
-}
-
-/// Sealed lines that an output, or every output, still lacks.
-struct Kept {
-    sealed: Arc<Sealed>,
-    accepted: bool,
-    batch: Arc<Batch>,
-}
-
 /// The state under the lock.
 pub(super) struct Journal {
     /// The last record's place.
     pub(super) tip: Link,
     pub(super) slots: Vec<Slot>,
     pub(super) closing: bool,
-    kept: VecDeque<Kept>,
-    bytes: usize,
+    pub(super) backlog: Backlog,
     /// Kept for its memory.
     lines: Vec<u8>,
     checkpoint: u64,
@@ -130,8 +101,7 @@ impl Shared {
                 tip,
                 slots,
                 closing: false,
-                kept: VecDeque::new(),
-                bytes: 0,
+                backlog: Backlog::default(),
                 lines: Vec::new(),
                 checkpoint: 0,
                 news: Vec::new(),
@@ -204,6 +174,12 @@ impl Shared {
         }
     }
 
+    fn wake(&self, index: usize) {
+        if let Some(door) = self.doors.get(index) {
+            door.notify_one();
+        }
+    }
+
     /// Wakes every output's thread.
     pub(super) fn wake_all(&self) {
         for door in &self.doors {
@@ -250,45 +226,27 @@ impl Journal {
         if accepted {
             batch.settle(Fate::Accepted);
         }
-        if accepted && !owed {
-            lines.shrink_to(MOST / 32);
-            self.lines = lines;
-        } else {
-            self.keep(
-                Sealed {
-                    before,
-                    last: self.tip,
-                    lines,
-                },
-                accepted,
-                batch,
-            );
+        if owed || !accepted {
+            let sealed = Sealed {
+                before,
+                last: self.tip,
+                lines: lines.as_slice().into(),
+            };
+            self.keep(sealed, accepted, batch);
         }
+        lines.shrink_to(SPARE);
+        self.lines = lines;
     }
 
     fn keep(&mut self, sealed: Sealed, accepted: bool, batch: &Arc<Batch>) {
-        self.bytes = self.bytes.saturating_add(sealed.lines.len());
-        self.kept.push_back(Kept {
-            sealed: Arc::new(sealed),
-            accepted,
-            batch: Arc::clone(batch),
-        });
-        if self.bytes > MOST && self.kept.front().is_some_and(|kept| kept.accepted) {
-            // another output has them: nobody waits for the slow one
-            let oldest = self
-                .kept
-                .front()
-                .map_or(0, |kept| kept.sealed.last.sequence);
+        self.backlog.push(sealed, accepted, batch);
+        if self.backlog.bytes() > MOST / 2
+            && let Some(oldest) = self.backlog.oldest_accepted()
+        {
+            // another output has it: nobody waits for the slow one
             let slow = |slot: &Slot| slot.is_live() && slot.cursor.sequence < oldest;
             self.lose(slow, "it falls too far behind");
         }
-    }
-
-    /// What the output that has everything up to `cursor` lacks of what is kept.
-    pub(super) fn beyond(&self, cursor: &Link) -> Vec<Arc<Sealed>> {
-        let lacks = |kept: &&Kept| kept.sealed.last.sequence > cursor.sequence;
-        let lacking = self.kept.iter().filter(lacks);
-        lacking.map(|kept| Arc::clone(&kept.sealed)).collect()
     }
 
     /// Output `index` now has everything up to its cursor.
@@ -296,12 +254,7 @@ impl Journal {
         let Some(has) = self.slots.get(index).map(|slot| slot.cursor.sequence) else {
             return;
         };
-        for kept in &mut self.kept {
-            if kept.sealed.last.sequence <= has && !kept.accepted {
-                kept.accepted = true;
-                kept.batch.settle(Fate::Accepted);
-            }
-        }
+        self.backlog.accept(has);
     }
 
     /// Gives up on the live outputs that `which` picks, whose threads are still at it.
@@ -337,37 +290,23 @@ impl Journal {
                 self.tell(index, lost.as_deref(), shared);
             }
         }
-        self.forget();
+        let live = self.slots.iter().filter(|slot| slot.is_live());
+        let had_by_all = live.map(|slot| slot.cursor.sequence).min();
+        self.backlog.forget(had_by_all.unwrap_or(u64::MAX));
         self.judge(shared);
     }
 
-    /// Forgets what everybody has who takes records at all.
-    fn forget(&mut self) {
-        while let Some(oldest) = self.kept.front() {
-            let last = oldest.sealed.last.sequence;
-            let owed = |slot: &Slot| slot.is_live() && slot.cursor.sequence < last;
-            if !oldest.accepted || self.slots.iter().any(owed) {
-                break;
-            }
-            self.bytes = self.bytes.saturating_sub(oldest.sealed.lines.len());
-            self.kept.pop_front();
-        }
-    }
-
-    /// Fails what nobody will have, and says how it stands.
+    /// Fails what nobody takes, and says how it stands.
     fn judge(&mut self, shared: &Shared) {
         let usable = self.slots.iter().any(Slot::is_live);
         if !usable {
-            for kept in &self.kept {
-                // nothing happens where it is settled already
-                kept.batch.settle(Fate::Failed);
-            }
+            self.backlog.fail();
             if self.slots.iter().all(Slot::is_gone) {
                 shared.hopeless.send_replace(true);
             }
         }
         shared.usable.store(usable, Ordering::Release);
-        shared.kept.store(self.bytes, Ordering::Relaxed);
+        shared.kept.store(self.backlog.bytes(), Ordering::Relaxed);
     }
 
     /// Logs that an output was lost or is back, and writes it to those that are there.
@@ -397,23 +336,6 @@ impl Journal {
         let mut body = Vec::new();
         shared.form.control(control, &mut body);
         self.seal(std::iter::once(body.as_slice()), &Arc::default(), shared);
-    }
-
-    /// How many records no output has.
-    pub(super) fn homeless(&self) -> u64 {
-        let records = |sealed: &Sealed| sealed.last.sequence.saturating_sub(sealed.before.sequence);
-        let homeless = self.kept.iter().filter(|kept| !kept.accepted);
-        homeless
-            .map(|kept| records(&kept.sealed))
-            .fold(0, u64::saturating_add)
-    }
-}
-
-impl Shared {
-    fn wake(&self, index: usize) {
-        if let Some(door) = self.doors.get(index) {
-            door.notify_one();
-        }
     }
 }
 

@@ -12,11 +12,13 @@
 //!                                                                     └─▶ output (thread) ─▶ file, stream
 //! ```
 
+mod backlog;
 mod batch;
 mod chain;
 mod control;
 mod counters;
 mod file;
+mod found;
 mod journal;
 mod json;
 mod keys;
@@ -38,7 +40,6 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 pub use control::Control;
 pub use counters::{Count, Counters};
@@ -46,10 +47,9 @@ pub use counters::{Count, Counters};
 use self::{
     batch::{Fate, Flusher, Queue},
     chain::Link,
+    found::Found,
     journal::Shared,
     keys::Keys,
-    slot::Slot,
-    target::{Opened, Rules, Target},
 };
 use crate::{
     config::{Audit as Config, OnFailure},
@@ -128,7 +128,7 @@ impl AuditLog {
         let (shared, (guard, running)) = (Arc::new(shared), mpsc::channel(1));
         for (index, output) in config.outputs.iter().cloned().enumerate() {
             let (shared, guard) = (Arc::clone(&shared), guard.clone());
-            output::start(shared, index, output, rules(config), guard)
+            output::start(shared, index, output, found::rules(config), guard)
                 .map_err(OpenError::Thread)?;
         }
         let log = Self { shared, running };
@@ -216,7 +216,7 @@ impl AuditLog {
         let ended = tokio::time::timeout(shared.config.timeout, self.running.recv()).await;
         let (tip, records) = {
             let journal = shared.lock();
-            (journal.tip, journal.homeless())
+            (journal.tip, journal.backlog.homeless())
         };
         let whole = stopped.is_ok() && ended.is_ok();
         tracing::info!(
@@ -335,80 +335,6 @@ fn control_accepted(
             Some(Fate::Accepted) => Ok(()),
             _ if shared.config.on_failure == OnFailure::Continue => Ok(()),
             Some(Fate::Failed) | None => Err(NotAccepted),
-        }
-    }
-}
-
-const fn rules(config: &Config) -> Rules {
-    Rules {
-        durability: config.durability,
-        rotate_size: config.rotate_size,
-        rotate_keep: config.rotate_keep,
-    }
-}
-
-/// What the outputs were found to hold.
-struct Found {
-    slots: Vec<Slot>,
-    /// The chain that goes on, and after which record.
-    chain: String,
-    tip: Link,
-    torn: Option<String>,
-}
-
-impl Found {
-    fn open(config: &Config, keys: &Keys) -> Result<Self, OpenError> {
-        let mut opened = Vec::new();
-        let mut failed = None;
-        for output in &config.outputs {
-            match Target::open(output, rules(config)) {
-                Ok(found) => {
-                    if !found.tail.may_hold(keys) {
-                        tracing::error!(output = %output.name().display(), "the last audit record was changed after it was written; the chain goes on after it");
-                    }
-                    opened.push(Some(found));
-                }
-                Err(cause) => {
-                    tracing::error!(output = %output.name().display(), error = %cause, "audit output can't be opened; it is tried again");
-                    opened.push(None);
-                    let output = output.name().to_owned();
-                    failed = Some(OpenError::NoOutput { output, cause });
-                }
-            }
-        }
-        if let Some(error) = failed
-            && config.on_failure == OnFailure::Deny
-            && opened.iter().all(Option::is_none)
-        {
-            return Err(error);
-        }
-        Ok(Self::of(opened))
-    }
-
-    /// Goes on with the longest chain.
-    fn of(opened: Vec<Option<Opened>>) -> Self {
-        let last = |found: &Opened| Some((found.tail.last()?, found.chain.clone()));
-        let ends = opened.iter().flatten().filter_map(last);
-        let longest = ends.max_by_key(|(link, _)| link.sequence);
-        let (tip, chain) = longest.unwrap_or((Link::START, None));
-        let chain = chain.unwrap_or_else(|| Uuid::now_v7().to_string());
-        let mut torn = None;
-        let mut slots = Vec::new();
-        for found in opened {
-            let Some(found) = found else {
-                slots.push(Slot::new(None, tip));
-                continue;
-            };
-            torn = torn.or(found.torn);
-            let same = found.chain.as_ref() == Some(&chain);
-            let cursor = found.tail.last().filter(|_| same).unwrap_or(tip);
-            slots.push(Slot::new(Some(found.target), cursor));
-        }
-        Self {
-            slots,
-            chain,
-            tip,
-            torn,
         }
     }
 }

@@ -10,8 +10,9 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
+    backlog::Sealed,
     chain::Link,
-    journal::{Sealed, Shared},
+    journal::Shared,
     tail::last_link,
     target::{Broken, Fault, Rules, Target},
 };
@@ -106,7 +107,7 @@ impl Keeper {
             } else {
                 let (cursor, resumed) = (slot.cursor, !slot.is_live());
                 let (target, reopen) = (slot.target.take(), std::mem::take(&mut slot.reopen));
-                let sealed = journal.beyond(&cursor);
+                let sealed = journal.backlog.beyond(cursor);
                 let before = sealed.first().map_or(tip, |first| first.before);
                 // it may have the first of them in part
                 let before = if before.sequence < cursor.sequence {

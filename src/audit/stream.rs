@@ -34,17 +34,11 @@ enum Kind {
 
 impl Stream {
     pub(super) fn stdout() -> io::Result<Self> {
-        Self::of(
-            io::stdout().as_fd().try_clone_to_owned()?.into(),
-            Kind::Standard,
-        )
+        Self::standard(io::stdout().as_fd().try_clone_to_owned()?.into())
     }
 
     pub(super) fn stderr() -> io::Result<Self> {
-        Self::of(
-            io::stderr().as_fd().try_clone_to_owned()?.into(),
-            Kind::Standard,
-        )
+        Self::standard(io::stderr().as_fd().try_clone_to_owned()?.into())
     }
 
     /// A stream that the process was given.

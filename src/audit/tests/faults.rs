@@ -218,7 +218,7 @@ async fn a_closed_standard_output_as_the_only_one_cannot_come_back() {
         Arc::clone(&shared),
         0,
         Output::Stdout,
-        super::super::rules(&standard),
+        super::super::found::rules(&standard),
         guard,
     )
     .unwrap();
@@ -234,6 +234,7 @@ async fn a_closed_standard_output_as_the_only_one_cannot_come_back() {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stderr, reason = "says which test it leaves out")]
 async fn a_disk_that_fills_ends_in_a_whole_line_and_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let mounted = Command::new("mount")

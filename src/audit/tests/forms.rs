@@ -11,80 +11,53 @@ fn every_event() -> Vec<(&'static Facts, EmailForm, Event)> {
     let mut events = Vec::new();
     for operation in Operation::ALL {
         for stage in [Stage::Admitted, Stage::Completed, Stage::Refused] {
-            let all = Event {
-                operation: Some(*operation),
-                device: Some("device-1".into()),
-                ..event(stage)
-            };
-            let user = UserId::parse("user-1").ok();
-            let login = Some(keys().login("mfa token"));
-            let denied = Some(StatusCode::UNAUTHORIZED);
-            let facts = operation.facts();
-            events.extend([
-                (
-                    facts,
-                    EmailForm::Plain,
-                    Event {
-                        email: Some("ada@example.com".into()),
-                        ..all.clone()
-                    },
-                ),
-                (
-                    facts,
-                    EmailForm::Plain,
-                    Event {
-                        email: Some("ada@localhost".into()),
-                        ..all.clone()
-                    },
-                ),
-                (
-                    facts,
-                    EmailForm::Mask,
-                    Event {
-                        email: Some("a…@e….com".into()),
-                        ..all.clone()
-                    },
-                ),
-                (
-                    facts,
-                    EmailForm::Hash,
-                    Event {
-                        user,
-                        client: Some("2001:db8::7".parse().unwrap()),
-                        ..all.clone()
-                    },
-                ),
-                (
-                    facts,
-                    EmailForm::Hash,
-                    Event {
-                        email: None,
-                        login,
-                        client: None,
-                        status: denied,
-                        outcome: Outcome::Denied,
-                        ..all.clone()
-                    },
-                ),
-                (
-                    facts,
-                    EmailForm::Hash,
-                    Event {
-                        email: None,
-                        client: None,
-                        peer: Peer::Unix,
-                        upstream: None,
-                        limit: None,
-                        outcome: Outcome::Failed,
-                        caller: None,
-                        ..all.clone()
-                    },
-                ),
-                (facts, EmailForm::Hash, all),
-            ]);
+            let mut all = event(stage);
+            (all.operation, all.device) = (Some(*operation), Some("device-1".into()));
+            let variants = variants(&all).into_iter();
+            events.extend(variants.map(|(form, event)| (operation.facts(), form, event)));
         }
     }
     events
+}
+
+/// The kinds of subject, caller and end that a request can have.
+fn variants(all: &Event) -> [(EmailForm, Event); 7] {
+    let email = |email: &str| Event {
+        email: Some(email.into()),
+        ..all.clone()
+    };
+    let user = Event {
+        user: UserId::parse("user-1").ok(),
+        client: Some("2001:db8::7".parse().unwrap()),
+        ..all.clone()
+    };
+    let login = Event {
+        email: None,
+        login: Some(keys().login("mfa token")),
+        client: None,
+        status: Some(StatusCode::UNAUTHORIZED),
+        outcome: Outcome::Denied,
+        ..all.clone()
+    };
+    let unknown = Event {
+        email: None,
+        client: None,
+        peer: Peer::Unix,
+        upstream: None,
+        limit: None,
+        outcome: Outcome::Failed,
+        caller: None,
+        ..all.clone()
+    };
+    [
+        (EmailForm::Hash, all.clone()),
+        (EmailForm::Hash, login),
+        (EmailForm::Hash, unknown),
+        (EmailForm::Hash, user),
+        (EmailForm::Mask, email("a…@e….com")),
+        (EmailForm::Plain, email("ada@example.com")),
+        (EmailForm::Plain, email("ada@localhost")),
+    ]
 }
 
 fn read(body: &[u8]) -> Value {

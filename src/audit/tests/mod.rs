@@ -1,6 +1,7 @@
 //! The whole log: real files, FIFOs and devices, one or several runtimes.
 
 mod faults;
+mod files;
 mod forms;
 mod order;
 
@@ -118,8 +119,10 @@ fn records(path: &Path) -> Vec<Value> {
 fn story(path: &Path) -> Vec<String> {
     let word = |record: &Value| {
         let unmapped = &record["unmapped"];
-        let word = unmapped["event"].as_str().or(unmapped["stage"].as_str());
-        word.unwrap().to_owned()
+        let event = unmapped["event"].as_str();
+        event
+            .unwrap_or_else(|| unmapped["stage"].as_str().unwrap())
+            .to_owned()
     };
     records(path).iter().map(word).collect()
 }

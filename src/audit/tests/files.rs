@@ -1,0 +1,163 @@
+//! Files over their life: continued, rotated, moved away, shared by nobody.
+
+use std::io::Write;
+
+use super::*;
+
+#[tokio::test]
+async fn the_next_start_continues_the_chain_and_sets_a_torn_line_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    put(&log.worker(), Stage::Completed).await;
+    log.close().await.unwrap();
+    let torn = br#"{"metadata":{"sequence":4,"version":"1.8"#;
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .write_all(torn)
+        .unwrap();
+
+    let log = open(&config(&[&path])).await;
+    put(&log.worker(), Stage::Refused).await;
+    log.close().await.unwrap();
+
+    let story = story(&path);
+    assert_eq!(
+        story,
+        [
+            "header",
+            "start",
+            "completed",
+            "stop",
+            "start",
+            "refused",
+            "stop"
+        ]
+    );
+    assert_eq!(verified(&[&path]).records, 6);
+    let again = &records(&path)[4]["unmapped"];
+    assert_eq!(again["continued"], true);
+    assert_eq!(again["chain"], records(&path)[0]["unmapped"]["chain"]);
+    assert_eq!(fs::read(again["torn"].as_str().unwrap()).unwrap(), torn);
+}
+
+#[tokio::test]
+async fn a_process_that_is_already_writing_the_file_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    let Err(error) = AuditLog::open(&config(&[&path]), Region::Eu).await else {
+        panic!("opened twice");
+    };
+    assert!(
+        error
+            .to_string()
+            .contains("another process writes this audit log"),
+        "{error}"
+    );
+    log.close().await.unwrap();
+    open(&config(&[&path])).await.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_would_grow_past_its_size_is_rotated_without_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let small = Config {
+        rotate_size: Some(8 * 1024),
+        ..config(&[&path])
+    };
+    let log = open(&small).await;
+    let audit = log.worker();
+    for _ in 0..40 {
+        put(&audit, Stage::Completed).await;
+    }
+    log.close().await.unwrap();
+    let mut files = rotated(&path);
+    assert!(files.len() > 2, "{files:?}");
+    files.push(path);
+    for file in &files {
+        assert_eq!(story(file)[0], "header");
+        assert!(fs::metadata(file).unwrap().len() <= 8 * 1024);
+    }
+    let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+    let summary = verified(&files);
+    assert_eq!((summary.records, summary.missed), (42, 0));
+
+    // the newest was just renamed when the process died: the chain goes on from it
+    fs::rename(
+        files[files.len() - 1],
+        folder.path().join("audit.log.20990101T000000Z-42"),
+    )
+    .unwrap();
+    open(&config(&[files[files.len() - 1]]))
+        .await
+        .close()
+        .await
+        .unwrap();
+    let again = records(files[files.len() - 1]);
+    assert_eq!(
+        again[0]["unmapped"]["prev"].as_str().unwrap(),
+        summary.last.hash()
+    );
+    assert_eq!(again[1]["metadata"]["sequence"], 43);
+}
+
+#[tokio::test]
+async fn only_so_many_rotated_files_stay_as_keep_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    fs::write(folder.path().join("audit.log.old"), "not ours").unwrap();
+    let small = Config {
+        rotate_size: Some(4 * 1024),
+        rotate_keep: 2,
+        ..config(&[&path])
+    };
+    let log = open(&small).await;
+    let audit = log.worker();
+    for _ in 0..40 {
+        put(&audit, Stage::Completed).await;
+    }
+    log.close().await.unwrap();
+    fs::remove_file(folder.path().join("audit.log.old")).unwrap();
+    assert_eq!(rotated(&path).len(), 2);
+}
+
+#[tokio::test]
+async fn reopening_follows_a_file_that_was_moved_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("audit.log"), folder.path().join("moved"));
+    let log = open(&config(&[&path])).await;
+    let audit = log.worker();
+    put(&audit, Stage::Admitted).await;
+    fs::rename(&path, &moved).unwrap();
+    put(&audit, Stage::Completed).await;
+    log.reopen();
+    put(&audit, Stage::Refused).await;
+    eventually("a new file", || path.exists()).await;
+    log.close().await.unwrap();
+    assert_eq!(story(&moved), ["header", "start", "admitted", "completed"]);
+    assert_eq!(story(&path), ["header", "refused", "stop"]);
+    assert_eq!(verified(&[&moved, &path]).records, 5);
+}
+
+#[tokio::test]
+async fn a_file_that_missed_records_says_how_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let log = open(&config(&[&one, &two])).await;
+    put(&log.worker(), Stage::Completed).await;
+    log.close().await.unwrap();
+    let log = open(&config(&[&one])).await;
+    put(&log.worker(), Stage::Completed).await;
+    log.close().await.unwrap();
+    let log = open(&config(&[&two, &one])).await;
+    put(&log.worker(), Stage::Completed).await;
+    log.close().await.unwrap();
+    let (one, two) = (verified(&[&one]), verified(&[&two]));
+    assert_eq!((one.records, one.missed), (9, 0));
+    assert_eq!((two.records, two.missed), (6, 3));
+    assert_eq!(one.last, two.last);
+}
