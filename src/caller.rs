@@ -52,6 +52,17 @@ pub enum CallerError {
     Unknown,
 }
 
+impl CallerError {
+    /// The caller's name, where it is known.
+    #[must_use]
+    pub const fn name(&self) -> Option<&CallerName> {
+        match self {
+            Self::NotAllowed(name) => Some(name),
+            Self::Unknown => None,
+        }
+    }
+}
+
 impl Callers {
     /// Reads the callers' secrets.
     ///

@@ -17,21 +17,24 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app;
+pub mod audit;
 pub mod body;
 pub mod caller;
 pub mod cli;
-pub mod audit;
 pub mod config;
 pub mod credential;
+pub mod edge;
 pub mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod gateway;
 pub mod limit;
 pub mod model;
 pub mod net;
 pub mod route;
-pub mod subject;
-pub mod upstream;
-pub mod telemetry;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod subject;
+pub mod telemetry;
+pub mod upstream;

@@ -34,7 +34,7 @@ mod tests;
 mod verify;
 
 use std::{
-    io,
+    fmt, io,
     path::PathBuf,
     sync::{Arc, PoisonError},
 };
@@ -233,6 +233,18 @@ impl AuditLog {
     }
 }
 
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditLog").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audit").finish_non_exhaustive()
+    }
+}
+
 impl Drop for AuditLog {
     fn drop(&mut self) {
         self.shared.lock().closing = true;
@@ -299,6 +311,12 @@ impl Audit {
     #[must_use]
     pub fn usable(&self) -> bool {
         self.worker.shared.usable()
+    }
+
+    /// For the metrics.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.worker.shared.counters
     }
 
     /// Opens the files anew, after somebody moved them away.

@@ -5,24 +5,60 @@ use std::io::{self, Write};
 use clap::Args;
 use serde_json::json;
 
-use super::config::{Format, SourceArgs, write_json};
-use crate::config::{Loaded, Problem, Problems};
+use super::{
+    Failure,
+    config::{Format, SourceArgs, write_json},
+    connect::{self, Finding},
+    output::print,
+    run::event_loop,
+};
+use crate::config::{Loaded, Problem, Problems, load};
 
 /// `mfa-gateway check`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  mfa-gateway check -c gateway.toml --connect\n\nExit status: 0 right, 1 a connection failed, 2 the configuration is wrong."
 )]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// Where the configuration is.
     #[command(flatten)]
-    pub sources: SourceArgs,
+    sources: SourceArgs,
     /// Also reaches the vendor's host and exchanges the credential
     #[arg(long)]
-    pub connect: bool,
+    connect: bool,
     /// How the outcome is written
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    format: Format,
+}
+
+/// Reports on the configuration, and on what it reaches with `--connect`.
+pub(super) fn run(arguments: &CheckArgs) -> Result<(), Failure> {
+    let outcome = load(&arguments.sources.sources());
+    let findings = match &outcome {
+        Ok(loaded) if arguments.connect => {
+            let found = event_loop()?.block_on(connect::try_all(&loaded.settings.frontegg));
+            found.map_err(|error| Failure::Usage(error.to_string()))?
+        }
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    print(|out| {
+        report(
+            &outcome,
+            &findings,
+            arguments.format,
+            out,
+            &mut io::stderr().lock(),
+        )
+    })?;
+    if outcome.is_err() {
+        return Err(Failure::Said);
+    }
+    if findings.iter().any(|finding| finding.trouble.is_some()) {
+        return Err(Failure::AtRunTime(
+            "not everything that the configuration names can be used".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Writes what is wrong with a configuration, or that nothing is. As text, problems and
@@ -31,8 +67,9 @@ pub struct CheckArgs {
 ///
 /// # Errors
 /// Where one of the two can't be written to.
-pub fn report(
+fn report(
     outcome: &Result<Loaded, Problems>,
+    findings: &[Finding],
     format: Format,
     out: &mut impl Write,
     messages: &mut impl Write,
@@ -50,6 +87,7 @@ pub fn report(
                 "valid": problems.is_empty(),
                 "problems": problems,
                 "warnings": warnings,
+                "connections": findings.iter().map(Finding::json).collect::<Vec<_>>(),
             });
             write_json(&report, out)
         }
@@ -58,7 +96,10 @@ pub fn report(
             match problems {
                 Some(problems) => write_problems(problems, messages),
                 None => writeln!(out, "The configuration is right."),
-            }
+            }?;
+            findings
+                .iter()
+                .try_for_each(|finding| writeln!(out, "{}", finding.text()))
         }
     }
 }
@@ -67,7 +108,7 @@ pub fn report(
 ///
 /// # Errors
 /// Where `messages` can't be written to.
-pub fn write_problems(problems: &Problems, messages: &mut impl Write) -> io::Result<()> {
+fn write_problems(problems: &Problems, messages: &mut impl Write) -> io::Result<()> {
     let count = match problems.len() {
         1 => "1 problem".to_owned(),
         count => format!("{count} problems"),
@@ -79,7 +120,7 @@ pub fn write_problems(problems: &Problems, messages: &mut impl Write) -> io::Res
 ///
 /// # Errors
 /// Where `messages` can't be written to.
-pub fn write_warnings(warnings: &[Problem], messages: &mut impl Write) -> io::Result<()> {
+pub(super) fn write_warnings(warnings: &[Problem], messages: &mut impl Write) -> io::Result<()> {
     for warning in warnings {
         writeln!(messages, "warning: {warning}\n")?;
     }
@@ -93,7 +134,7 @@ mod tests {
 
     fn reported(outcome: &Result<Loaded, Problems>, format: Format) -> (String, String) {
         let (mut out, mut messages) = (Vec::new(), Vec::new());
-        report(outcome, format, &mut out, &mut messages).unwrap();
+        report(outcome, &[], format, &mut out, &mut messages).unwrap();
         (
             String::from_utf8(out).unwrap(),
             String::from_utf8(messages).unwrap(),

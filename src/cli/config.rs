@@ -8,31 +8,32 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::{Failure, loaded, output::print};
 use crate::config::{Loaded, Sources, defaults, schema};
 
 /// Where the configuration is written.
 #[derive(Args, Clone, Debug, Default)]
-pub struct SourceArgs {
+pub(super) struct SourceArgs {
     /// A configuration file (.toml, .yaml or .json); several are laid over each other.
     /// Without any: /etc/mfa-gateway/gateway.toml, if it is there
     #[arg(short, long = "config", value_name = "FILE")]
-    pub config: Vec<PathBuf>,
+    config: Vec<PathBuf>,
     /// Sets one key, above files and variables: --set listen.max_body=32KiB
     #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    set: Vec<String>,
 }
 
 impl SourceArgs {
     /// These, and this process's environment.
     #[must_use]
-    pub fn sources(&self) -> Sources {
+    pub(super) fn sources(&self) -> Sources {
         Sources::of_process(self.config.clone(), self.set.clone())
     }
 }
 
 /// How a result is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// For scripts.
     Json,
     /// For people.
@@ -42,15 +43,15 @@ pub enum Format {
 
 /// `mfa-gateway config`.
 #[derive(Args, Debug)]
-pub struct ConfigArgs {
+pub(super) struct ConfigArgs {
     /// What to show.
     #[command(subcommand)]
-    pub command: ConfigCommand,
+    command: ConfigCommand,
 }
 
 /// What `mfa-gateway config` can show.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(super) enum ConfigCommand {
     /// Prints every key with its default, as a commented TOML file to start from
     #[command(after_help = "Example:\n  mfa-gateway config defaults > gateway.toml")]
     Defaults,
@@ -71,11 +72,23 @@ pub enum ConfigCommand {
     },
 }
 
+/// Shows what was asked for.
+pub(super) fn run(arguments: &ConfigArgs) -> Result<(), Failure> {
+    match &arguments.command {
+        ConfigCommand::Defaults => print(write_defaults),
+        ConfigCommand::Schema => print(write_schema),
+        ConfigCommand::Show { sources, format } => {
+            let loaded = loaded(sources)?;
+            print(|out| show(&loaded, *format, out))
+        }
+    }
+}
+
 /// Writes the effective configuration.
 ///
 /// # Errors
 /// Where `out` can't be written to.
-pub fn show(loaded: &Loaded, format: Format, out: &mut impl Write) -> io::Result<()> {
+fn show(loaded: &Loaded, format: Format, out: &mut impl Write) -> io::Result<()> {
     match format {
         Format::Json => write_json(&loaded.show_json(), out),
         Format::Text => out.write_all(loaded.show_toml().as_bytes()),
@@ -86,7 +99,7 @@ pub fn show(loaded: &Loaded, format: Format, out: &mut impl Write) -> io::Result
 ///
 /// # Errors
 /// Where `out` can't be written to.
-pub fn write_defaults(out: &mut impl Write) -> io::Result<()> {
+fn write_defaults(out: &mut impl Write) -> io::Result<()> {
     out.write_all(defaults().as_bytes())
 }
 
@@ -94,7 +107,7 @@ pub fn write_defaults(out: &mut impl Write) -> io::Result<()> {
 ///
 /// # Errors
 /// Where `out` can't be written to.
-pub fn write_schema(out: &mut impl Write) -> io::Result<()> {
+fn write_schema(out: &mut impl Write) -> io::Result<()> {
     write_json(&schema(), out)
 }
 

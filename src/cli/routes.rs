@@ -5,7 +5,12 @@ use std::io::{self, Write};
 use clap::Args;
 use serde_json::json;
 
-use super::config::{Format, SourceArgs, write_json};
+use super::{
+    Failure,
+    config::{Format, SourceArgs, write_json},
+    loaded,
+    output::print,
+};
 use crate::{
     config::{Loaded, Verdict},
     route::Operation,
@@ -16,20 +21,26 @@ use crate::{
 #[command(
     after_help = "Example:\n  mfa-gateway routes -c gateway.toml --set 'routes.allow=[\"recover\", \"user.*disable\"]'"
 )]
-pub struct RoutesArgs {
+pub(super) struct RoutesArgs {
     /// Where the configuration is.
     #[command(flatten)]
-    pub sources: SourceArgs,
+    sources: SourceArgs,
     /// How the table is written
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    format: Format,
+}
+
+/// Lists the routes.
+pub(super) fn run(arguments: &RoutesArgs) -> Result<(), Failure> {
+    let loaded = loaded(&arguments.sources)?;
+    print(|out| write_routes(&loaded, arguments.format, out))
 }
 
 /// Writes all operations, each with whether it is let through, or why not.
 ///
 /// # Errors
 /// Where `out` can't be written to.
-pub fn write_routes(loaded: &Loaded, format: Format, out: &mut impl Write) -> io::Result<()> {
+fn write_routes(loaded: &Loaded, format: Format, out: &mut impl Write) -> io::Result<()> {
     match format {
         Format::Json => {
             let rows = Operation::ALL.iter().map(|operation| {

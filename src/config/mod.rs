@@ -30,6 +30,8 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
+
 pub use changes::{changed_keys, reload_blockers};
 pub use keys::{KEYS, Key, Repeats, SECTIONS, Section};
 pub use kind::Kind;
@@ -45,6 +47,7 @@ pub use settings::{
 };
 pub use show::defaults;
 pub use sources::{DEFAULT_FILE, Sources};
+pub use units::parse_duration;
 
 use entries::Entries;
 
@@ -72,6 +75,16 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         warnings,
         entries,
     })
+}
+
+/// Where the admin listener is, as far as that can be told: what else is wrong with the
+/// configuration is not asked, nor are the secrets' files, which another user may not read.
+/// `None`: it is switched off.
+///
+/// # Errors
+/// What is wrong with `admin.address`.
+pub fn admin_address(sources: &Sources) -> Result<Option<SocketAddr>, Problems> {
+    meaning::admin_address(&Entries::read(sources, &mut Problems::default()))
 }
 
 /// For fuzzing: reads any bytes as a configuration file's TOML. Touches no other file.

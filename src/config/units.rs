@@ -20,7 +20,8 @@ const SIZES: [(&str, u64); 4] = [
 ];
 
 /// Reads `250ms`, `10s`, `15m`, `2h` or `1d`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     parse(text, &TIMES).map(Duration::from_millis)
 }
 

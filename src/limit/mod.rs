@@ -10,7 +10,7 @@
 //! Left to others: parsing emails, answering 429, writing decisions to metrics and the audit log,
 //! and running [`Limiter::sweep_forever`].
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use governor::clock::{Clock, DefaultClock, Reference};
 
@@ -117,6 +117,14 @@ pub struct Limiter<C: Clock = DefaultClock> {
     keys: HashKey,
     clock: C,
     start: C::Instant,
+}
+
+impl<C: Clock> fmt::Debug for Limiter<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("keys", &self.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<C: Clock> Limiter<C> {

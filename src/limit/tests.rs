@@ -76,7 +76,7 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn email(name: impl std::fmt::Display) -> CanonicalEmail {
+fn email(name: impl fmt::Display) -> CanonicalEmail {
     CanonicalEmail::parse(&format!("{name}@example.com"), Subaddress::Keep).unwrap()
 }
 

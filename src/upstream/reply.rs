@@ -1,5 +1,7 @@
 //! What comes back: the vendor's answer, whole, with the headers that go on to the caller.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -8,6 +10,7 @@ use http::{
         SET_COOKIE, WWW_AUTHENTICATE,
     },
 };
+use jiff::Timestamp;
 
 /// Bytes of an answer's body that are taken.
 pub const MAX_ANSWER: usize = 1024 * 1024;
@@ -78,6 +81,28 @@ impl Reply {
         self.headers.get(&TRACE_ID)
     }
 
+    /// For an answer to a request too many: how long to wait, also written into `retry-after`.
+    ///
+    /// The vendor says when to come back in `X-Rate-Limit-Reset`, an RFC 3339 time, and not in
+    /// `Retry-After`; where it says nothing, a minute.
+    pub fn pause(&mut self, now: Timestamp) -> Duration {
+        const UNSAID: Duration = Duration::from_secs(60);
+        let reset = self
+            .headers
+            .get("x-rate-limit-reset")
+            .and_then(|value| value.to_str().ok());
+        let reset: Option<Timestamp> = reset.and_then(|text| text.parse().ok());
+        let wait = reset.map_or(UNSAID, |reset| {
+            // a time that has passed: at once, and never negative
+            Duration::try_from(reset.duration_since(now)).unwrap_or_default()
+        });
+        let seconds = wait
+            .as_secs()
+            .saturating_add(u64::from(wait.subsec_nanos() > 0));
+        self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        wait
+    }
+
     /// Status, headers and body, as they go on to the caller.
     #[must_use]
     pub fn into_parts(self) -> (StatusCode, HeaderMap, Bytes) {
@@ -101,6 +126,30 @@ mod tests {
             received.append(name, value);
         }
         Reply::new(StatusCode::OK, received, Bytes::new())
+    }
+
+    #[test]
+    fn the_vendors_reset_becomes_a_number_of_seconds() {
+        let now: Timestamp = "2026-01-01T00:00:00.5Z".parse().unwrap();
+        for (reset, seconds) in [
+            (Some("2026-01-01T00:00:31Z"), 31),
+            (Some("2026-01-01T02:00:31+02:00"), 31),
+            (Some("2025-12-31T23:00:00Z"), 0),
+            (Some("soon"), 60),
+            (None, 60),
+        ] {
+            let headers: Vec<_> = reset
+                .map(|reset| ("x-rate-limit-reset", reset))
+                .into_iter()
+                .collect();
+            let mut reply = reply(&headers);
+            assert!(reply.pause(now).as_secs() <= seconds);
+            assert_eq!(
+                reply.headers().get("retry-after").unwrap(),
+                &seconds.to_string(),
+                "{reset:?}"
+            );
+        }
     }
 
     #[test]

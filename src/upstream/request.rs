@@ -96,6 +96,11 @@ impl Blueprint {
         }
     }
 
+    /// The headers that are taken from a caller or set here: nobody may take them away.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        FORWARDED_ALWAYS.iter().chain(&OURS).chain(&self.forward)
+    }
+
     /// What leaves for this request, on this credential.
     #[must_use]
     pub fn build(&self, outgoing: Outgoing<'_>, bearer: &Bearer) -> UpstreamRequest {

@@ -301,6 +301,12 @@ pub(super) fn certificates(
 pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Admin> {
     let key = reader.secret("admin.key");
     let quit = reader.flag("admin.quit");
+    let address = admin_address(reader)?;
+    Some(Admin { address, key, quit })
+}
+
+/// Where it is; `None` where it is switched off, or wrong.
+pub(super) fn admin_address(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     let parse = |text: &str| {
         text.parse::<SocketAddr>()
             .map_err(|_no_address| "is no address")
@@ -309,8 +315,7 @@ pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Admin> {
         .given("admin.address")
         .map_or_else(String::new, address_mend);
     let mend = mend.replace(" or unix:/run/mfa-gateway/gateway.sock", "");
-    let address = reader.parsed("admin.address", parse, &mend)?;
-    Some(Admin { address, key, quit })
+    reader.parsed("admin.address", parse, &mend)
 }
 
 /// No two listeners may want the same address.

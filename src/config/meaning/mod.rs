@@ -15,7 +15,7 @@ mod unavailable;
 
 pub use routes::Verdict;
 
-use std::{fmt::Display, path::PathBuf, time::Duration};
+use std::{fmt::Display, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::ExposeSecret;
 
@@ -29,6 +29,24 @@ use super::{
     settings::{LogFormat, Telemetry},
 };
 use crate::model::Quota;
+
+/// Where the admin listener is, whatever else is wrong.
+///
+/// # Errors
+/// What is wrong with `admin.address`.
+pub(super) fn admin_address(entries: &Entries) -> Result<Option<SocketAddr>, Problems> {
+    let mut reader = Reader {
+        entries,
+        problems: Problems::default(),
+        warnings: Vec::new(),
+    };
+    let address = listen::admin_address(&mut reader);
+    if reader.problems.is_empty() {
+        Ok(address)
+    } else {
+        Err(reader.problems)
+    }
+}
 
 /// Makes settings of the entries, with what is probably a mistake but not surely.
 ///

@@ -1,0 +1,207 @@
+//! The life of the process: everything opened before anything is served, then serving, then
+//! draining in the order that loses nothing.
+//!
+//! Starting: the audit log, the limiter, the credential's keeper, every socket; only then the
+//! first connection is accepted. A start that fails has served nothing.
+//!
+//! Draining: not ready → `shutdown.delay` → no new connections → requests in flight end, within
+//! `shutdown.timeout` → the audit log is closed → exit.
+
+mod parts;
+mod reload;
+mod signals;
+mod threads;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
+
+pub use parts::StartError;
+pub use signals::{Signal, Signals};
+
+use crate::{
+    audit::Control,
+    config::{Loaded, Sources},
+    edge::{self, Door, Drain, ListenError, Listener, Phase},
+    telemetry::log::Log,
+};
+use parts::Parts;
+use reload::Configuration;
+
+/// A gateway that has opened everything and serves nothing yet.
+#[derive(Debug)]
+pub struct App {
+    configuration: Configuration,
+    parts: Parts,
+    doors: Vec<(Listener, Arc<Door>)>,
+    rooms: Vec<Room>,
+    admin: Option<TcpListener>,
+}
+
+/// The room for requests in flight of one `[listen]`.
+#[derive(Debug)]
+struct Room {
+    permits: Arc<Semaphore>,
+    size: u32,
+}
+
+/// How a process that served came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything in flight was finished.
+    Drained,
+    /// Told twice, or out of time: something in flight was cut off.
+    Hurried,
+    /// No sink takes audit records and none can come back.
+    WithoutAudit,
+}
+
+impl App {
+    /// Opens everything that `loaded` names. To be called on the runtime that will serve.
+    ///
+    /// # Errors
+    /// [`StartError`], with what can't be opened and why. Nothing was served.
+    pub async fn build(
+        sources: Sources,
+        loaded: Loaded,
+        log: Option<Log>,
+    ) -> Result<Self, StartError> {
+        let settings = &loaded.settings;
+        let (doors, rooms, identities) = parts::doors(&settings.listen)?;
+        let admin = settings
+            .admin
+            .as_ref()
+            .map(|admin| listen_admin(admin.address))
+            .transpose()?;
+        let parts = Parts::assemble(settings).await?;
+        let shown = watch::Sender::new(Arc::from(loaded.show_json().to_string()));
+        let configuration = Configuration {
+            sources,
+            loaded,
+            log,
+            identities,
+            shown,
+        };
+        Ok(Self {
+            configuration,
+            parts,
+            doors,
+            rooms,
+            admin,
+        })
+    }
+
+    /// Where callers reach it.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.doors
+            .iter()
+            .map(|(listener, _door)| listener.address())
+            .collect()
+    }
+
+    /// Where the admin listener is.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Serves until a signal says otherwise, then drains.
+    ///
+    /// # Errors
+    /// Where a secret of the admin listener can't be read any more; nothing was served.
+    pub async fn run(self, mut signals: Signals) -> Result<Ended, StartError> {
+        let Self {
+            mut configuration,
+            mut parts,
+            doors,
+            rooms,
+            admin,
+        } = self;
+        let phase = watch::Sender::new(Phase::Starting);
+        let mut administering = JoinSet::new();
+        if let Some(listener) = admin {
+            let shown = configuration.shown.subscribe();
+            let desk = parts.desk(
+                &configuration.loaded.settings,
+                phase.subscribe(),
+                shown,
+                signals.quit(),
+            )?;
+            administering.spawn(edge::serve_admin(listener, desk));
+        }
+        let drain = Drain::new();
+        let crew = threads::employ(&parts, &drain);
+        let mut accepting = JoinSet::new();
+        for (listener, door) in doors {
+            tracing::info!(address = listener.address(), "listening");
+            accepting.spawn(edge::accept(listener, door, Arc::clone(&crew)));
+        }
+        phase.send_replace(Phase::Serving);
+
+        let cause = configuration.follow(&mut parts, &mut signals).await;
+        tracing::info!(?cause, "draining");
+        phase.send_replace(Phase::Draining);
+        let shutdown = configuration.loaded.settings.shutdown;
+        let draining = async {
+            if parts.audit.control(&Control::Drain).await.is_err() {
+                tracing::warn!("the drain is not in the audit log yet");
+            }
+            sleep(shutdown.delay).await;
+            accepting.shutdown().await;
+            finish(drain, &rooms, shutdown.timeout).await
+        };
+        let finished = tokio::select! {
+            finished = draining => finished,
+            () = signals.again() => false,
+        };
+        if !finished {
+            tracing::warn!("ending although requests are in flight; they get no answer");
+        }
+        administering.shutdown().await;
+        accepting.shutdown().await;
+        drop(crew);
+        parts.close().await;
+        Ok(match (cause, finished) {
+            (Cause::AuditLost, _) => Ended::WithoutAudit,
+            (Cause::Told, true) => Ended::Drained,
+            (Cause::Told, false) => Ended::Hurried,
+        })
+    }
+}
+
+/// Why serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    AuditLost,
+    Told,
+}
+
+fn listen_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listener = edge::tcp(address).map_err(|cause| ListenError {
+        address: format!("{address} (admin)"),
+        cause,
+    })?;
+    Ok(listener)
+}
+
+/// Waits until no connection has a request any more and no exchange is under way whose caller
+/// left; `false` where `limit` passed first.
+async fn finish(drain: Drain, rooms: &[Room], limit: Duration) -> bool {
+    let now = Instant::now();
+    let end = now.checked_add(limit).unwrap_or(now);
+    let connections = timeout_at(end, drain.complete()).await.is_ok();
+    let mut exchanges = true;
+    for room in rooms {
+        let all = timeout_at(end, room.permits.acquire_many(room.size)).await;
+        exchanges &= matches!(all, Ok(Ok(_permits)));
+    }
+    connections && exchanges
+}

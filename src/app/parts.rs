@@ -1,0 +1,293 @@
+//! What the process is made of, put together from the settings.
+
+use std::{io, sync::Arc};
+
+use governor::clock::DefaultClock;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+use super::{
+    Room,
+    threads::{self, Thread},
+};
+use crate::{
+    audit::{Audit, AuditLog, OpenError},
+    caller::Callers,
+    config::{Listen, SecretSource, Settings},
+    credential::Credentials,
+    edge::{Desk, Door, Identity, IdentityError, Key, ListenError, Listener, Phase},
+    gateway::{Entrance, Gateway, Services},
+    limit::{HashKey, Limiter, LimitsError, NoRandomness},
+    net::{Connector, SetupError},
+    telemetry::metrics::Metrics,
+    upstream::Upstream,
+};
+
+/// Why the process can't start, or a reload can't be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The audit log can't be opened.
+    #[error(transparent)]
+    Audit(#[from] OpenError),
+    /// A limit can't be kept.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The way to the vendor can't be set up.
+    #[error(transparent)]
+    Net(#[from] SetupError),
+    /// The system gives no randomness.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// A secret can't be read any more.
+    #[error("{key} can't be read: {cause}")]
+    Secret {
+        /// Which.
+        key: &'static str,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The system gives no thread.
+    #[error("a serving thread can't be started: {0}")]
+    Thread(#[source] io::Error),
+    /// A listener's certificate can't be used.
+    #[error("listen.tls: {0}")]
+    Tls(#[from] IdentityError),
+}
+
+/// What serves, and what it shares.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) audit: AuditLog,
+    pub(super) metrics: Arc<Metrics>,
+    /// Told again when a reload changed them.
+    services: watch::Sender<Services>,
+    /// The credential's refresher, and the sweeps of the limits' table.
+    keepers: JoinSet<()>,
+    /// The accepting thread's.
+    pub(super) here: Worker,
+    /// The other threads'.
+    pub(super) others: Vec<(Thread, Worker)>,
+}
+
+/// One thread's gateway, exchanged by a reload.
+#[derive(Debug)]
+pub(super) struct Worker {
+    audit: Audit,
+    upstream: Arc<Upstream>,
+    pub(super) gateway: watch::Sender<Arc<Gateway>>,
+}
+
+impl Parts {
+    /// Opens the audit log and puts everything together; the keepers begin their work.
+    pub(super) async fn assemble(settings: &Settings) -> Result<Self, StartError> {
+        let keys = match &settings.limits.key {
+            Some(source) => HashKey::from_secret(&source.read().map_err(secret("limits.key"))?),
+            None => HashKey::random()?,
+        };
+        let limiter = Arc::new(Limiter::new(
+            &settings.limits,
+            keys,
+            DefaultClock::default(),
+        )?);
+        let (credentials, refresher) = Credentials::new(&settings.frontegg)?;
+        let connector = Connector::to_identity(&settings.frontegg)?;
+        let callers = callers(settings)?;
+        let metrics = Arc::new(Metrics::new());
+        let services = Services {
+            limiter,
+            credentials,
+            metrics: Arc::clone(&metrics),
+        };
+        let audit = AuditLog::open(&settings.audit, settings.frontegg.region).await?;
+
+        let worker = || Worker::new(settings, &callers, &services, audit.worker(), &connector);
+        let here = worker();
+        let mut others = Vec::new();
+        for _ in 1..threads::wanted() {
+            let thread = Thread::start().map_err(StartError::Thread)?;
+            let worker = thread.within(worker);
+            others.push((thread, worker));
+        }
+        let mut keepers = JoinSet::new();
+        keepers.spawn(refresher.run());
+        keepers.spawn(Arc::clone(&services.limiter).sweep_forever());
+        Ok(Self {
+            audit,
+            metrics,
+            services: watch::Sender::new(services),
+            keepers,
+            here,
+            others,
+        })
+    }
+
+    /// What the admin listener reports on.
+    pub(super) fn desk(
+        &self,
+        settings: &Settings,
+        phase: watch::Receiver<Phase>,
+        config: watch::Receiver<Arc<str>>,
+        quit: Arc<watch::Sender<bool>>,
+    ) -> Result<Desk, StartError> {
+        let admin = settings.admin.as_ref();
+        let key = admin
+            .and_then(|admin| admin.key.as_ref())
+            .map(SecretSource::read)
+            .transpose();
+        Ok(Desk {
+            phase,
+            services: self.services.subscribe(),
+            audit: self.here.audit.clone(),
+            config,
+            quit: admin.is_some_and(|admin| admin.quit).then_some(quit),
+            key: key.map_err(secret("admin.key"))?.as_ref().map(Key::new),
+        })
+    }
+
+    /// Goes on with other settings. What a reload can't change was compared before.
+    pub(super) async fn reload(
+        &mut self,
+        settings: &Settings,
+        vendor_changed: bool,
+    ) -> Result<(), StartError> {
+        let callers = callers(settings)?;
+        let mut services = self.services.borrow().clone();
+        services.limiter = Arc::new(services.limiter.reload(&settings.limits)?);
+        let mut connector = None;
+        let mut keepers = JoinSet::new();
+        if vendor_changed {
+            let (credentials, refresher) = Credentials::new(&settings.frontegg)?;
+            connector = Some(Connector::to_identity(&settings.frontegg)?);
+            services.credentials = credentials;
+            keepers.spawn(refresher.run());
+        }
+        // nothing fails from here on
+        if vendor_changed {
+            self.keepers.shutdown().await;
+            self.keepers = keepers;
+        }
+        self.keepers
+            .spawn(Arc::clone(&services.limiter).sweep_forever());
+        for worker in std::iter::once(&mut self.here)
+            .chain(self.others.iter_mut().map(|(_thread, worker)| worker))
+        {
+            worker.exchange(settings, &callers, &services, connector.as_ref());
+        }
+        self.services.send_replace(services);
+        Ok(())
+    }
+
+    /// Ends the threads and closes the audit log. Nobody serves any more.
+    pub(super) async fn close(mut self) {
+        self.keepers.shutdown().await;
+        for (thread, _worker) in self.others {
+            thread.join();
+        }
+        if let Err(error) = self.audit.close().await {
+            tracing::error!(%error, "the audit log is not whole");
+        }
+    }
+}
+
+impl Worker {
+    fn new(
+        settings: &Settings,
+        callers: &Arc<Callers>,
+        services: &Services,
+        audit: Audit,
+        connector: &Connector,
+    ) -> Self {
+        let upstream = Arc::new(Upstream::new(connector.clone()));
+        let gateway = Gateway::new(
+            settings,
+            Arc::clone(callers),
+            services.clone(),
+            audit.clone(),
+            Arc::clone(&upstream),
+        );
+        Self {
+            audit,
+            upstream,
+            gateway: watch::Sender::new(Arc::new(gateway)),
+        }
+    }
+
+    /// New requests find the new gateway; those under way finish with the old one.
+    fn exchange(
+        &mut self,
+        settings: &Settings,
+        callers: &Arc<Callers>,
+        services: &Services,
+        connector: Option<&Connector>,
+    ) {
+        if let Some(connector) = connector {
+            self.upstream = Arc::new(Upstream::new(connector.clone()));
+        }
+        let (audit, upstream) = (self.audit.clone(), Arc::clone(&self.upstream));
+        let gateway = Gateway::new(
+            settings,
+            Arc::clone(callers),
+            services.clone(),
+            audit,
+            upstream,
+        );
+        self.gateway.send_replace(Arc::new(gateway));
+    }
+}
+
+/// Binds every address; all of them before the first is served.
+pub(super) type Doors = (Vec<(Listener, Arc<Door>)>, Vec<Room>, Vec<Arc<Identity>>);
+
+pub(super) fn doors(listens: &[Listen]) -> Result<Doors, StartError> {
+    let (mut doors, mut rooms, mut identities) = (Vec::new(), Vec::new(), Vec::new());
+    for listen in listens {
+        let identity = listen
+            .tls
+            .as_ref()
+            .map(Identity::load)
+            .transpose()?
+            .map(Arc::new);
+        let requests = Arc::new(Semaphore::new(listen.max_in_flight.get()));
+        let connections = Arc::new(Semaphore::new(listen.max_connections.get()));
+        for bind in &listen.addresses {
+            let Some(listener) = Listener::bind(bind, listen.unix_mode)? else {
+                continue;
+            };
+            let entrance = Entrance::new(listen, bind, Arc::clone(&requests));
+            // the file's permissions guard a unix socket, and TLS would add nothing
+            let identity = listener.is_tcp().then(|| identity.clone()).flatten();
+            doors.push((
+                listener,
+                Arc::new(Door::new(
+                    listen,
+                    entrance,
+                    identity,
+                    Arc::clone(&connections),
+                )),
+            ));
+        }
+        let size = u32::try_from(listen.max_in_flight.get()).unwrap_or(u32::MAX);
+        rooms.push(Room {
+            permits: requests,
+            size,
+        });
+        identities.extend(identity);
+    }
+    Ok((doors, rooms, identities))
+}
+
+fn callers(settings: &Settings) -> Result<Arc<Callers>, StartError> {
+    Callers::new(&settings.callers)
+        .map(Arc::new)
+        .map_err(secret("callers.token"))
+}
+
+fn secret(key: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |cause| StartError::Secret { key, cause }
+}

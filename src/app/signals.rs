@@ -1,0 +1,88 @@
+//! What the outside tells the process.
+
+use std::{io, sync::Arc};
+
+use tokio::{
+    signal::unix::{self, SignalKind},
+    sync::watch,
+};
+
+/// A word from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Read the configuration again.
+    Reload,
+    /// Open the audit files again.
+    Reopen,
+    /// Drain and end.
+    Stop,
+}
+
+/// Where words from outside come in: the process's signals, and `POST /quitquitquit`.
+#[derive(Debug)]
+pub struct Signals {
+    hangup: unix::Signal,
+    interrupt: unix::Signal,
+    quit: Arc<watch::Sender<bool>>,
+    quits: watch::Receiver<bool>,
+    terminate: unix::Signal,
+    user1: unix::Signal,
+}
+
+impl Signals {
+    /// From now on signals are words, not ends.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn listen() -> io::Result<Self> {
+        let (quit, quits) = watch::channel(false);
+        Ok(Self {
+            hangup: unix::signal(SignalKind::hangup())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            quit: Arc::new(quit),
+            quits,
+            terminate: unix::signal(SignalKind::terminate())?,
+            user1: unix::signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Says [`Signal::Stop`] from inside, when `true` is sent.
+    #[must_use]
+    pub fn quit(&self) -> Arc<watch::Sender<bool>> {
+        Arc::clone(&self.quit)
+    }
+
+    /// The next word.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.hangup.recv() => Signal::Reload,
+            _ = self.user1.recv() => Signal::Reopen,
+            () = stop(&mut self.terminate, &mut self.interrupt, &mut self.quits) => Signal::Stop,
+        }
+    }
+
+    /// A second [`Signal::Stop`], from a signal only.
+    pub(super) async fn again(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn stop(
+    terminate: &mut unix::Signal,
+    interrupt: &mut unix::Signal,
+    quits: &mut watch::Receiver<bool>,
+) {
+    let quit = async {
+        if quits.wait_for(|quit| *quit).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = quit => {}
+    }
+}

@@ -1,0 +1,92 @@
+//! One thread a core, each with an event loop of its own that serves its connections.
+
+use std::{
+    io,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use tokio::{runtime, sync::mpsc::unbounded_channel};
+
+use super::parts::{Parts, Worker};
+use crate::edge::{Arrivals, Crew, Drain, Seat, Workplace};
+
+/// How many threads serve: one a core that this process may use.
+pub(super) fn wanted() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A thread that waits for its work. Dropped without any, it ends.
+#[derive(Debug)]
+pub(super) struct Thread {
+    event_loop: runtime::Handle,
+    work: mpsc::Sender<(Workplace, Arrivals)>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Thread {
+    pub(super) fn start() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let event_loop = runtime.handle().clone();
+        let (work, given) = mpsc::channel::<(Workplace, Arrivals)>();
+        let serve = move || {
+            if let Ok((place, arrivals)) = given.recv() {
+                runtime.block_on(place.work(arrivals));
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("serve".to_owned())
+            .spawn(serve)?;
+        Ok(Self {
+            event_loop,
+            work,
+            thread,
+        })
+    }
+
+    /// Does something as if on that thread: tasks that it spawns run there.
+    pub(super) fn within<T>(&self, make: impl FnOnce() -> T) -> T {
+        let _inside = self.event_loop.enter();
+        make()
+    }
+
+    /// Waits for its end. It has none before its connections can no longer come.
+    pub(super) fn join(self) {
+        drop(self.work);
+        if self.thread.join().is_err() {
+            tracing::error!("a serving thread had panicked");
+        }
+    }
+}
+
+/// Gives all threads their work; the caller's own is the crew's first.
+pub(super) fn employ(parts: &Parts, drain: &Drain) -> Arc<Crew> {
+    let place = |worker: &Worker| {
+        Workplace::new(
+            worker.gateway.subscribe(),
+            drain.word(),
+            Arc::clone(&parts.metrics),
+        )
+    };
+    let mut others = Vec::with_capacity(parts.others.len());
+    for (thread, worker) in &parts.others {
+        let place = place(worker);
+        let (arrivals, coming) = unbounded_channel();
+        let seat = Seat {
+            arrivals,
+            load: place.load(),
+        };
+        match thread.work.send((place, coming)) {
+            Ok(()) => others.push(seat),
+            Err(mpsc::SendError(_work)) => {
+                tracing::error!("a serving thread ended before it began");
+            }
+        }
+    }
+    Arc::new(Crew {
+        here: place(&parts.here),
+        others,
+    })
+}

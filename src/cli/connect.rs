@@ -1,0 +1,120 @@
+//! `check --connect`: is the vendor reached, and does it take the credential? Each step is
+//! diagnosed for itself: name, TCP, proxy, TLS, credential.
+
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::{
+    config::Frontegg,
+    credential::{Exchange, TokenEndpoint},
+    net::{Connector, Probe, Reached, SetupError},
+};
+
+/// What became of one thing that was tried.
+#[derive(Debug)]
+pub(super) struct Finding {
+    /// What was tried.
+    pub(super) what: String,
+    /// What worked, in order.
+    pub(super) reached: Vec<String>,
+    /// What didn't, and the mend.
+    pub(super) trouble: Option<String>,
+}
+
+impl Finding {
+    /// For scripts.
+    pub(super) fn json(&self) -> serde_json::Value {
+        json!({ "tried": self.what, "reached": self.reached, "problem": self.trouble })
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let reached = self
+            .reached
+            .iter()
+            .map(|step| format!("\n  ok      {step}"));
+        let trouble = self
+            .trouble
+            .iter()
+            .map(|trouble| format!("\n  failed  {trouble}"));
+        std::iter::once(self.what.clone())
+            .chain(reached)
+            .chain(trouble)
+            .collect()
+    }
+}
+
+/// Tries the way to the identity API, the way to the authentication, and the credential.
+///
+/// # Errors
+/// Where a way can't be taken as it is configured.
+pub(super) async fn try_all(settings: &Frontegg) -> Result<Vec<Finding>, SetupError> {
+    let identity = Connector::to_identity(settings)?.probe().await;
+    let authentication = Connector::to_authentication(settings)?.probe().await;
+    let reachable = authentication.result.is_ok();
+    let mut findings = vec![
+        finding(format!("identity API at {}", settings.identity), identity),
+        finding(
+            format!("authentication at {}", settings.auth),
+            authentication,
+        ),
+    ];
+    if reachable {
+        findings.push(credential(settings).await?);
+    }
+    Ok(findings)
+}
+
+fn finding(what: String, probe: Probe) -> Finding {
+    Finding {
+        what,
+        reached: probe.reached.iter().map(describe).collect(),
+        trouble: probe.result.err().map(|error| error.to_string()),
+    }
+}
+
+fn describe(reached: &Reached) -> String {
+    match reached {
+        Reached::Connected(address) => format!("TCP connection to {address}"),
+        Reached::Resolved { hop, addresses } => {
+            let addresses: Vec<String> = addresses
+                .iter()
+                .map(|address| address.ip().to_string())
+                .collect();
+            format!("{hop} resolves to {}", addresses.join(", "))
+        }
+        Reached::Secured { version, http2 } => {
+            let version = version.and_then(|version| version.as_str().map(str::to_owned));
+            format!(
+                "{}, certificate good{}",
+                version.unwrap_or_else(|| "TLS".to_owned()),
+                if *http2 { ", HTTP/2" } else { "" }
+            )
+        }
+        Reached::Tunnelled => "tunnel through the egress proxy".to_owned(),
+    }
+}
+
+async fn credential(settings: &Frontegg) -> Result<Finding, SetupError> {
+    let mut endpoint = TokenEndpoint::new(settings)?;
+    let exchange = timeout(settings.request_timeout, endpoint.exchange()).await;
+    let (reached, trouble) = match exchange {
+        Ok(Ok(token)) => (
+            vec![format!(
+                "exchanged; valid for {} s",
+                token.lifetime().as_secs()
+            )],
+            None,
+        ),
+        Ok(Err(error)) => (Vec::new(), Some(error.to_string())),
+        Err(_elapsed) => (
+            Vec::new(),
+            Some("no answer within frontegg.request_timeout".to_owned()),
+        ),
+    };
+    Ok(Finding {
+        what: "credential".to_owned(),
+        reached,
+        trouble,
+    })
+}

@@ -1,0 +1,77 @@
+//! `run`: serve until told to stop.
+
+use clap::Args;
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
+use tokio::runtime;
+
+use super::{Failure, config::SourceArgs};
+use crate::{
+    app::{App, Ended, Signals},
+    config::load,
+    telemetry::log::Log,
+};
+
+/// `mfa-gateway run`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  mfa-gateway run -c /etc/mfa-gateway/gateway.toml --set limits.mode=observe"
+)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
+}
+
+/// Serves; returns when everything in flight was finished.
+pub(super) fn run(arguments: &RunArgs) -> Result<(), Failure> {
+    let sources = arguments.sources.sources();
+    let loaded = load(&sources).map_err(Failure::Configuration)?;
+    let log = Log::start(&loaded.settings.telemetry, std::env::var("RUST_LOG").ok())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    for warning in &loaded.warnings {
+        tracing::warn!(key = warning.key, from = %warning.origin, mend = warning.mend, "{}", warning.what);
+    }
+    protect();
+    raise_file_limit();
+    let ended = event_loop()?.block_on(async {
+        let signals = Signals::listen().map_err(Failure::at_run_time)?;
+        let app = App::build(sources, loaded, Some(log))
+            .await
+            .map_err(Failure::at_run_time)?;
+        app.run(signals).await.map_err(Failure::at_run_time)
+    })?;
+    match ended {
+        Ended::Drained | Ended::Hurried => Ok(()),
+        Ended::WithoutAudit => Err(Failure::AtRunTime(
+            "no audit output takes records any more, and none can come back".to_owned(),
+        )),
+    }
+}
+
+/// An event loop for this thread.
+pub(super) fn event_loop() -> Result<runtime::Runtime, Failure> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::AtRunTime(format!("no event loop: {error}")))
+}
+
+/// The credential is in memory: no core dump, no debugger of the same user.
+fn protect() {
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the process could not be made undumpable");
+    }
+}
+
+/// As many connections as the system allows, not as many as a shell usually does.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}

@@ -1,0 +1,308 @@
+//! The admin listener: probes, metrics, and a few guarded endpoints.
+//!
+//! | endpoint | who | says |
+//! |---|---|---|
+//! | `GET /livez` | anyone | this thread still turns |
+//! | `GET /startupz` | anyone | keys are loaded, the audit log is open, the vendor has not *rejected* the credential |
+//! | `GET /readyz` | anyone | started, the audit log takes records, not draining; each check under `?verbose` |
+//! | `GET /metrics` | anyone | OpenMetrics |
+//! | `GET /version` | anyone | what is running |
+//! | `GET /config` | guarded | the effective configuration, secrets redacted |
+//! | `POST /quitquitquit` | guarded, and only with `admin.quit` | drains and exits 0 |
+//!
+//! Readiness does not depend on the vendor: one outage there would take every pod out of
+//! service here. Guarded means a loopback peer with a loopback `Host` and no `Origin` (so no
+//! browser page), or whoever shows `admin.key` in `x-mfa-gateway-key`.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::UNIX_EPOCH};
+
+use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    audit::Audit,
+    caller::KEY_HEADER,
+    gateway::{Services, is_loopback, one_host},
+    telemetry::metrics::Readings,
+};
+
+/// Where the process stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No new work is wanted; what is in flight is finished.
+    Draining,
+    /// All is open.
+    Serving,
+    /// Something is not open yet.
+    Starting,
+}
+
+/// What the admin listener reports on.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// Where the process stands.
+    pub phase: watch::Receiver<Phase>,
+    /// The limiter, the credential and the metrics of the moment.
+    pub services: watch::Receiver<Services>,
+    /// Takes the records.
+    pub audit: Audit,
+    /// The effective configuration as JSON, redacted.
+    pub config: watch::Receiver<Arc<str>>,
+    /// Tells the process to drain; `None` where `admin.quit` is off.
+    pub quit: Option<Arc<watch::Sender<bool>>>,
+    /// Opens the guarded endpoints from anywhere.
+    pub key: Option<Key>,
+}
+
+/// The digest of `admin.key`.
+#[derive(Clone, Debug)]
+pub struct Key(digest::Digest);
+
+impl Key {
+    /// Of this secret.
+    #[must_use]
+    pub fn new(secret: &SecretString) -> Self {
+        Self(digest::digest(
+            &digest::SHA256,
+            secret.expose_secret().as_bytes(),
+        ))
+    }
+
+    fn is(&self, shown: &[u8]) -> bool {
+        let shown = digest::digest(&digest::SHA256, shown);
+        verify_slices_are_equal(self.0.as_ref(), shown.as_ref()).is_ok()
+    }
+}
+
+/// Serves the admin listener until dropped.
+pub async fn serve(listener: TcpListener, desk: Desk) {
+    let desk = Arc::new(desk);
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "can't accept admin connections; trying again");
+                tokio::time::sleep(super::serve::PAUSE).await;
+                continue;
+            }
+        };
+        let desk = Arc::clone(&desk);
+        let service = service_fn(move |request| {
+            let desk = Arc::clone(&desk);
+            async move { Ok::<_, Infallible>(desk.answer(peer, &request)) }
+        });
+        drop(tokio::spawn(async move {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "an admin connection ended early");
+            }
+        }));
+    }
+}
+
+impl Desk {
+    fn answer(&self, peer: SocketAddr, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let guarded = || self.is_trusted(peer, request);
+        match (request.uri().path(), get, *request.method() == Method::POST) {
+            ("/livez", true, _) => text(StatusCode::OK, "ok\n"),
+            ("/startupz", true, _) => probe(&self.startup(), request),
+            ("/readyz", true, _) => probe(&self.readiness(), request),
+            ("/metrics", true, _) => self.metrics(),
+            ("/version", true, _) => json(
+                StatusCode::OK,
+                &json!({ "version": env!("CARGO_PKG_VERSION") }),
+            ),
+            ("/config", true, _) if guarded() => {
+                let config = Arc::clone(&self.config.borrow());
+                with_type(
+                    StatusCode::OK,
+                    "application/json",
+                    config.as_bytes().to_vec().into(),
+                )
+            }
+            ("/quitquitquit", _, true) if guarded() => match &self.quit {
+                Some(quit) => {
+                    quit.send_replace(true);
+                    text(StatusCode::OK, "draining\n")
+                }
+                None => text(
+                    StatusCode::NOT_FOUND,
+                    "off; admin.quit = true switches it on\n",
+                ),
+            },
+            ("/config", true, _) | ("/quitquitquit", _, true) => text(
+                StatusCode::FORBIDDEN,
+                "only from loopback with a loopback Host and no Origin, or with admin.key in x-mfa-gateway-key\n",
+            ),
+            (
+                "/livez" | "/startupz" | "/readyz" | "/metrics" | "/version" | "/config"
+                | "/quitquitquit",
+                _,
+                _,
+            ) => text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there is /livez, /startupz, /readyz, /metrics, /version, /config and /quitquitquit\n",
+            ),
+        }
+    }
+
+    fn is_trusted(&self, peer: SocketAddr, request: &Request<Incoming>) -> bool {
+        let mut keys = request.headers().get_all(KEY_HEADER).iter();
+        if let (Some(key), Some(shown)) = (&self.key, keys.next()) {
+            return key.is(shown.as_bytes()) && keys.next().is_none();
+        }
+        peer.ip().to_canonical().is_loopback()
+            && !request.headers().contains_key(header::ORIGIN)
+            && one_host(request.uri(), request.headers()).is_ok_and(|host| is_loopback(&host))
+    }
+
+    fn startup(&self) -> Vec<Check> {
+        vec![
+            Check {
+                name: "started",
+                good: *self.phase.borrow() != Phase::Starting,
+            },
+            Check {
+                name: "audit",
+                good: self.audit.usable(),
+            },
+            Check {
+                name: "credential",
+                good: !self.services.borrow().credentials.status().is_rejected(),
+            },
+        ]
+    }
+
+    fn readiness(&self) -> Vec<Check> {
+        let phase = *self.phase.borrow();
+        vec![
+            Check {
+                name: "started",
+                good: phase != Phase::Starting,
+            },
+            Check {
+                name: "audit",
+                good: self.audit.usable(),
+            },
+            Check {
+                name: "not-draining",
+                good: phase != Phase::Draining,
+            },
+        ]
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let services = self.services.borrow().clone();
+        let status = services.credentials.status();
+        let expiry = status
+            .held_until
+            .and_then(|until| until.duration_since(UNIX_EPOCH).ok());
+        let readings = Readings {
+            limit_keys: services.limiter.keys(),
+            credential_refreshes: (status.renewed, status.failed),
+            credential_expiry: expiry.map_or(0, |expiry| {
+                i64::try_from(expiry.as_secs()).unwrap_or(i64::MAX)
+            }),
+            audit_records: self
+                .audit
+                .counters()
+                .read()
+                .map(|count| (count.output.to_owned(), count.result, count.records))
+                .collect(),
+        };
+        services.metrics.render(&readings).map_or_else(
+            |error| {
+                text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    &format!("metrics can't be written: {error}\n"),
+                )
+            },
+            |text| {
+                with_type(
+                    StatusCode::OK,
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                    text.into(),
+                )
+            },
+        )
+    }
+}
+
+/// One question that a probe asks.
+struct Check {
+    name: &'static str,
+    good: bool,
+}
+
+fn probe(checks: &[Check], request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let good = checks.iter().all(|check| check.good);
+    let status = if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    if request
+        .uri()
+        .query()
+        .is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")))
+    {
+        let each: serde_json::Map<_, _> = checks
+            .iter()
+            .map(|check| {
+                (
+                    check.name.to_owned(),
+                    json!(if check.good { "ok" } else { "failed" }),
+                )
+            })
+            .collect();
+        return json(
+            status,
+            &json!({ "status": if good { "ok" } else { "failed" }, "checks": each }),
+        );
+    }
+    let failed: Vec<&str> = checks
+        .iter()
+        .filter(|check| !check.good)
+        .map(|check| check.name)
+        .collect();
+    if good {
+        text(status, "ok\n")
+    } else {
+        text(status, &format!("failed: {}\n", failed.join(", ")))
+    }
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    with_type(
+        status,
+        "text/plain; charset=utf-8",
+        text.as_bytes().to_vec().into(),
+    )
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
+    with_type(status, "application/json", format!("{value}\n").into())
+}
+
+fn with_type(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

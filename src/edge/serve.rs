@@ -1,0 +1,385 @@
+//! Connections: accepted in one place, served each by one thread from its first byte to its last.
+//!
+//! The accepting thread hands a connection to the thread with the fewest, so that load spreads
+//! evenly however few connections there are, and no request ever crosses threads.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    drain::Word,
+    listen::{Listener, Socket},
+    patience::{ConnectionError, Felt, Patience, Pulse, Watched},
+    tls::Identity,
+};
+use crate::{
+    config::Listen,
+    event::Peer,
+    gateway::{Entrance, Gateway},
+    telemetry::metrics::Metrics,
+};
+
+/// All bytes of a request's head, beside the bound on its fields.
+const MAX_HEAD: usize = 32 * 1024;
+/// How many fields hyper reads without asking for memory.
+const USUAL_HEADERS: usize = 100;
+/// Requests at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 256;
+/// After an error that isn't one connection's (no more file descriptors, say) a loop that goes
+/// on at once would only spin.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// A silent HTTP/2 peer is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// One address: what is asked of its connections and requests.
+#[derive(Debug)]
+pub struct Door {
+    entrance: Entrance,
+    patience: Patience,
+    max_headers: usize,
+    tls: Option<Arc<Identity>>,
+    connections: Arc<Semaphore>,
+}
+
+impl Door {
+    /// The door of one address of `listen`; `connections` is shared with its other addresses.
+    #[must_use]
+    pub fn new(
+        listen: &Listen,
+        entrance: Entrance,
+        tls: Option<Arc<Identity>>,
+        connections: Arc<Semaphore>,
+    ) -> Self {
+        Self {
+            entrance,
+            patience: Patience {
+                header: listen.header_timeout,
+                idle: listen.idle_timeout,
+            },
+            max_headers: listen.max_headers,
+            tls,
+            connections,
+        }
+    }
+}
+
+/// A connection that waits to be served.
+#[derive(Debug)]
+pub struct Arrival {
+    socket: Socket,
+    peer: Peer,
+    door: Arc<Door>,
+    room: OwnedSemaphorePermit,
+}
+
+/// The connections of one thread, as they come.
+pub type Arrivals = mpsc::UnboundedReceiver<Arrival>;
+
+/// What one thread needs to serve connections.
+#[derive(Clone)]
+pub struct Workplace {
+    gateway: watch::Receiver<Arc<Gateway>>,
+    drain: Word,
+    metrics: Arc<Metrics>,
+    /// Connections of this thread, for whoever hands out the next.
+    load: Arc<AtomicUsize>,
+}
+
+impl std::fmt::Debug for Workplace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workplace")
+            .field("load", &self.load)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The threads that serve.
+#[derive(Debug)]
+pub struct Crew {
+    /// The accepting thread's own place.
+    pub here: Workplace,
+    /// The other threads.
+    pub others: Vec<Seat>,
+}
+
+/// Another thread's place, seen from the accepting one.
+#[derive(Debug)]
+pub struct Seat {
+    /// Takes its connections.
+    pub arrivals: mpsc::UnboundedSender<Arrival>,
+    /// How many it has.
+    pub load: Arc<AtomicUsize>,
+}
+
+impl Crew {
+    fn hand_over(&self, arrival: Arrival) {
+        let least = self
+            .others
+            .iter()
+            .min_by_key(|seat| seat.load.load(Ordering::Relaxed));
+        if let Some(seat) = least
+            && seat.load.load(Ordering::Relaxed) < self.here.load.load(Ordering::Relaxed)
+        {
+            return seat.take(arrival);
+        }
+        self.here.load.fetch_add(1, Ordering::Relaxed);
+        self.here.clone().serve(arrival);
+    }
+}
+
+impl Seat {
+    fn take(&self, arrival: Arrival) {
+        let Arrival {
+            socket,
+            peer,
+            door,
+            room,
+        } = arrival;
+        let socket = match socket.detach() {
+            Ok(socket) => socket,
+            Err(error) => {
+                return tracing::warn!(%error, "a connection was lost on its way to its thread");
+            }
+        };
+        self.load.fetch_add(1, Ordering::Relaxed);
+        if self
+            .arrivals
+            .send(Arrival {
+                socket,
+                peer,
+                door,
+                room,
+            })
+            .is_err()
+        {
+            tracing::debug!("a connection came while its thread was ending");
+        }
+    }
+}
+
+/// Accepts until dropped.
+pub async fn accept(listener: Listener, door: Arc<Door>, crew: Arc<Crew>) {
+    loop {
+        let (socket, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                tracing::warn!(address = listener.address(), %error, "can't accept connections; trying again");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        match Arc::clone(&door.connections).try_acquire_owned() {
+            Ok(room) => crew.hand_over(Arrival {
+                socket,
+                peer,
+                door: Arc::clone(&door),
+                room,
+            }),
+            Err(_full) => tracing::debug!(
+                address = listener.address(),
+                "listen.max_connections are open: one more was closed"
+            ),
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+impl Workplace {
+    /// A place that serves with the gateway of the moment.
+    #[must_use]
+    pub fn new(gateway: watch::Receiver<Arc<Gateway>>, drain: Word, metrics: Arc<Metrics>) -> Self {
+        Self {
+            gateway,
+            drain,
+            metrics,
+            load: Arc::default(),
+        }
+    }
+
+    /// How many connections it has.
+    #[must_use]
+    pub fn load(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.load)
+    }
+
+    /// Serves what comes until nothing more can come. Runs on the thread whose place it is.
+    pub async fn work(self, mut arrivals: Arrivals) {
+        while let Some(Arrival {
+            socket,
+            peer,
+            door,
+            room,
+        }) = arrivals.recv().await
+        {
+            match socket.attach() {
+                Ok(socket) => self.clone().serve(Arrival {
+                    socket,
+                    peer,
+                    door,
+                    room,
+                }),
+                Err(error) => {
+                    self.load.fetch_sub(1, Ordering::Relaxed);
+                    tracing::warn!(%error, "a connection was lost on its way to its thread");
+                }
+            }
+        }
+    }
+
+    fn serve(self, arrival: Arrival) {
+        let open = Open::new(&self.metrics, Arc::clone(&self.load), arrival.room);
+        let (door, peer) = (arrival.door, arrival.peer);
+        drop(tokio::spawn(async move {
+            let served = match arrival.socket {
+                Socket::Tcp(stream) => self.greet(stream, door, peer).await,
+                Socket::Unix(stream) => self.speak(stream, door, peer).await,
+                Socket::Detached(_) => Ok(()), // attached before it is served
+            };
+            if let Err(error) = served {
+                tracing::debug!(?peer, %error, "a connection ended early");
+            }
+            drop(open);
+        }));
+    }
+
+    /// TLS first, where the listener has it.
+    async fn greet(
+        self,
+        stream: TcpStream,
+        door: Arc<Door>,
+        peer: Peer,
+    ) -> Result<(), ConnectionError> {
+        let Some(identity) = &door.tls else {
+            return self.speak(stream, door, peer).await;
+        };
+        let handshake = timeout(door.patience.header, identity.acceptor().accept(stream)).await;
+        let stream = handshake
+            .map_err(|_elapsed| ConnectionError::Silent)?
+            .map_err(|error| ConnectionError::Served(error.into()))?;
+        self.speak(stream, door, peer).await
+    }
+
+    /// HTTP, in whichever version the peer speaks.
+    async fn speak<S>(self, socket: S, door: Arc<Door>, peer: Peer) -> Result<(), ConnectionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let pulse = Pulse::new();
+        let io = TokioIo::new(Felt {
+            socket,
+            pulse: Arc::clone(&pulse),
+        });
+        let (patience, builder) = (door.patience, protocol(door.max_headers));
+        let (felt, drain) = (Arc::clone(&pulse), self.drain);
+        let current = self.gateway;
+        let service = service_fn(move |request: Request<Incoming>| {
+            let gateway = Arc::clone(&current.borrow());
+            let (door, busy) = (Arc::clone(&door), felt.request());
+            async move {
+                let answer = gateway.handle(&door.entrance, peer, request).await;
+                drop(busy);
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let connection = builder.serve_connection(io, service).into_owned();
+        Watched::new(connection, drain, pulse, patience).await
+    }
+}
+
+/// How HTTP is spoken. Time limits on heads are [`super::patience`]'s.
+fn protocol(max_headers: usize) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut http1 = builder.http1();
+    http1.header_read_timeout(None).max_buf_size(MAX_HEAD);
+    if max_headers != USUAL_HEADERS {
+        http1.max_headers(max_headers);
+    }
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL);
+    builder
+}
+
+/// An open connection, counted for as long as this lives.
+struct Open {
+    metrics: Arc<Metrics>,
+    load: Arc<AtomicUsize>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn new(metrics: &Arc<Metrics>, load: Arc<AtomicUsize>, room: OwnedSemaphorePermit) -> Self {
+        metrics.connections.inc();
+        Self {
+            metrics: Arc::clone(metrics),
+            load,
+            _room: room,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A socket between two threads' event loops.
+#[derive(Debug)]
+pub(super) enum Detached {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Socket {
+    /// Takes it off this thread's event loop.
+    fn detach(self) -> io::Result<Self> {
+        Ok(Self::Detached(match self {
+            Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
+            Self::Unix(stream) => Detached::Unix(stream.into_std()?),
+            Self::Detached(detached) => detached,
+        }))
+    }
+
+    /// Puts it on this thread's event loop.
+    fn attach(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Detached(Detached::Tcp(stream)) => Self::Tcp(TcpStream::from_std(stream)?),
+            Self::Detached(Detached::Unix(stream)) => Self::Unix(UnixStream::from_std(stream)?),
+            attached @ (Self::Tcp(_) | Self::Unix(_)) => attached,
+        })
+    }
+}

@@ -1,0 +1,360 @@
+//! The way of one request through the gateway. Read this first.
+//!
+//! 1. [`entrance`]: room for one more; one `Host` that is served; `Origin`; no header of ours taken away
+//! 2. [`crate::route`]: exact match of the raw path, method, let through, query
+//! 3. [`crate::caller`]: who calls, and may they do this
+//! 4. [`crate::body`]: read whole and bounded, one strict JSON object, every proof there
+//! 5. [`crate::subject`]: on whose behalf, and may they act for them
+//! 6. [`crate::limit`]: attempts left, all policies or none charged
+//! 7. [`crate::audit`]: the record of what is about to happen accepted
+//! 8. [`crate::credential`]: the environment's credential at hand
+//! 9. [`crate::upstream`]: sent to the vendor, answered in time
+//! 10. [`crate::audit`]: the record of how it ended accepted, then the answer
+//!
+//! The first step that refuses answers, and nothing is sent before the last check has passed.
+//! Up to step 6 a request whose caller leaves is given up; from step 7 on it is finished and
+//! recorded whoever still waits ([`finish`]). Each step's result is a value that only it can
+//! make, and the next steps take those values: what was not checked can't be sent.
+//!
+//! Bodies are held whole, both ways and bounded. They are small here, and it buys one body
+//! type, one deadline, a record that knows the end, and a limit on requests in flight that
+//! means memory too.
+
+mod entrance;
+mod finish;
+mod problem;
+mod rejection;
+mod trail;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, Request, Response, StatusCode, request::Parts, uri::PathAndQuery};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use entrance::PrivateHeaders;
+pub use entrance::{Entrance, EntranceError};
+pub(crate) use entrance::{is_loopback, one_host};
+use finish::Finish;
+use problem::problem;
+use rejection::Rejection;
+use trail::Trail;
+
+use crate::{
+    audit::Audit,
+    body,
+    caller::Callers,
+    config::{self, Settings, SubjectFrom},
+    credential::{Bearer, Credentials},
+    event::{Peer, UpstreamNote},
+    limit::{Attempt, Charge, Limiter},
+    model::{Deadline, Subaddress},
+    route::{Facts, OnUnauthorized, RouteTable},
+    subject::Subject,
+    telemetry::metrics::Metrics,
+    upstream::{Blueprint, Outgoing, Reply, Upstream, UpstreamError},
+};
+
+/// Carries our id of a request, both ways.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The body of an answer: whole, bounded.
+pub type Body = Full<Bytes>;
+
+/// What the gateway works with besides its settings. Made once; it outlives every reload.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Counts attempts.
+    pub limiter: Arc<Limiter>,
+    /// Has the credential.
+    pub credentials: Credentials,
+    /// Counts everything.
+    pub metrics: Arc<Metrics>,
+}
+
+/// One thread's gateway, as configured at present. A reload makes a new one.
+#[derive(Debug)]
+pub struct Gateway {
+    routes: RouteTable,
+    private: PrivateHeaders,
+    callers: Arc<Callers>,
+    body: body::Rules,
+    subject: config::Subject,
+    request_timeout: Duration,
+    services: Services,
+    audit: Audit,
+    blueprint: Blueprint,
+    upstream: Arc<Upstream>,
+    host: Arc<str>,
+}
+
+/// A request that has passed every check: the right to be sent.
+struct Admission {
+    facts: &'static Facts,
+    target: PathAndQuery,
+    body: Bytes,
+    subject: Subject,
+    charge: Charge,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Gateway {
+    /// A gateway for one thread: `audit` and `upstream` are that thread's own.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        callers: Arc<Callers>,
+        services: Services,
+        audit: Audit,
+        upstream: Arc<Upstream>,
+    ) -> Self {
+        let blueprint = Blueprint::new(&settings.frontegg, &settings.headers);
+        let subject_headers = match &settings.subject.from {
+            SubjectFrom::Fixed { .. } => Vec::new(),
+            SubjectFrom::Headers { tenant, user } => vec![tenant.clone(), user.clone()],
+        };
+        let fold = settings.limits.fold_subaddress;
+        Self {
+            routes: RouteTable::new(&settings.routes.allowed),
+            private: PrivateHeaders::new(blueprint.names().cloned().chain(subject_headers)),
+            callers,
+            body: body::Rules {
+                recover_extra_fields: settings.routes.recover_extra_fields.clone(),
+                subaddress: if fold {
+                    Subaddress::Fold
+                } else {
+                    Subaddress::Keep
+                },
+            },
+            subject: settings.subject.clone(),
+            request_timeout: settings.frontegg.request_timeout,
+            services,
+            audit,
+            blueprint,
+            upstream,
+            host: Arc::from(settings.frontegg.identity.host()),
+        }
+    }
+
+    /// Answers one request. Never fails: a no is an answer too.
+    pub async fn handle(
+        self: Arc<Self>,
+        entrance: &Entrance,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let (head, incoming) = request.into_parts();
+        let mut trail = Trail::start(&self.audit, &self.services.metrics, peer, &head.headers);
+        match self.admit(&mut trail, entrance, &head, incoming).await {
+            Ok(admission) => Finish::new(self.exchange(trail, head, admission)).await,
+            Err(rejection) => refuse(trail, &rejection).await,
+        }
+    }
+
+    /// Steps 1 to 6.
+    async fn admit(
+        &self,
+        trail: &mut Trail,
+        entrance: &Entrance,
+        head: &Parts,
+        incoming: Incoming,
+    ) -> Result<Admission, Rejection> {
+        let room = entrance.enter()?;
+        entrance.check(head, &self.private)?;
+
+        let matched = self
+            .routes
+            .find(&head.method, &head.uri, &entrance.base_path);
+        let matched = matched.inspect_err(|error| trail.operation(error.operation()))?;
+        trail.route(&matched);
+        let facts = matched.facts();
+
+        let caller = self.callers.identify(&head.headers, facts.operation);
+        let caller = caller.inspect_err(|error| trail.caller(error.name()))?;
+        trail.caller(caller.name());
+
+        // SECURITY: an unknown caller never makes us read a body.
+        let body = body::read(incoming, entrance.max_body, entrance.body_timeout).await?;
+        let body = body::check(facts, &self.body, &head.headers, body)?;
+        trail.body(&body);
+
+        let subject = Subject::read(facts, &self.subject, caller.tenants(), &head.headers)?;
+        trail.subject(&subject);
+
+        let charge = self.charge(
+            trail,
+            &Attempt {
+                operation: facts.operation,
+                email: body.email.as_ref(),
+                client: None,
+                device: matched.parameter().map(|parameter| parameter.as_str()),
+                user: subject.user(),
+                login_token: body.login_token.as_deref(),
+                phone: body.phone.as_deref(),
+                address_sent: false,
+            },
+        )?;
+        let target = matched.target().clone();
+        Ok(Admission {
+            facts,
+            target,
+            body: body.bytes,
+            subject,
+            charge,
+            _room: room,
+        })
+    }
+
+    /// Step 6, told to the trail and counted.
+    fn charge(&self, trail: &mut Trail, attempt: &Attempt<'_>) -> Result<Charge, Rejection> {
+        let admitted = self.services.limiter.admit(attempt);
+        let (note, decisions) = match &admitted {
+            Ok(charge) => (charge.note(), charge.decisions()),
+            Err(refusal) => (Some(refusal.note()), refusal.decisions()),
+        };
+        trail.limit(note);
+        for (limit, decision) in decisions.iter() {
+            self.services
+                .metrics
+                .limit(limit.as_str(), decision.as_str());
+        }
+        admitted.map_err(|refusal| Rejection::Limit(Box::new(refusal)))
+    }
+
+    /// Steps 7 to 10. Runs to its end whoever still waits for it.
+    async fn exchange(
+        self: Arc<Self>,
+        mut trail: Trail,
+        head: Parts,
+        admission: Admission,
+    ) -> Response<Body> {
+        if let Err(not_accepted) = trail.admitted().await {
+            admission.charge.give_back();
+            trail.not_admitted();
+            return refuse(trail, &not_accepted.into()).await;
+        }
+        let deadline = Deadline::after(self.request_timeout);
+        match self.send(&mut trail, &head, &admission, deadline).await {
+            Ok(mut reply) => {
+                self.settle(&mut reply, admission);
+                answer(trail, reply).await
+            }
+            Err(rejection) => {
+                if rejection.nothing_was_sent() {
+                    admission.charge.give_back();
+                }
+                refuse(trail, &rejection).await
+            }
+        }
+    }
+
+    /// Steps 8 and 9, and once more after a `401` where nothing could be spent twice.
+    async fn send(
+        &self,
+        trail: &mut Trail,
+        head: &Parts,
+        admission: &Admission,
+        deadline: Deadline,
+    ) -> Result<Reply, Rejection> {
+        let bearer = self.services.credentials.bearer(deadline).await?;
+        let generation = bearer.generation();
+        let reply = self
+            .send_once(trail, head, admission, &bearer, deadline)
+            .await?;
+        if reply.status() != StatusCode::UNAUTHORIZED {
+            return Ok(reply);
+        }
+        self.services.credentials.refuse(generation);
+        match admission.facts.on_401 {
+            OnUnauthorized::Pass => Ok(reply),
+            OnUnauthorized::Retry => match self
+                .services
+                .credentials
+                .renewed_after(generation, deadline)
+                .await
+            {
+                Some(renewed) => Ok(self
+                    .send_once(trail, head, admission, &renewed, deadline)
+                    .await?),
+                None => Ok(reply),
+            },
+        }
+    }
+
+    async fn send_once(
+        &self,
+        trail: &mut Trail,
+        head: &Parts,
+        admission: &Admission,
+        bearer: &Bearer,
+        deadline: Deadline,
+    ) -> Result<Reply, UpstreamError> {
+        let outgoing = Outgoing {
+            operation: admission.facts.operation,
+            path_and_query: &admission.target,
+            tenant: admission.subject.tenant(),
+            user: admission.subject.user(),
+            request_id: trail.request_id(),
+            caller_headers: &head.headers,
+            body: &admission.body,
+        };
+        let request = self.blueprint.build(outgoing, bearer);
+        let began = Instant::now();
+        let result = self.upstream.send(request, deadline).await;
+        let reply = result.as_ref().ok();
+        trail.upstream(UpstreamNote {
+            host: Arc::clone(&self.host),
+            status: reply.map(Reply::status),
+            trace_id: reply.and_then(Reply::trace_id).cloned(),
+            duration: began.elapsed(),
+        });
+        result
+    }
+
+    /// What the vendor's answer means for the limits.
+    fn settle(&self, reply: &mut Reply, admission: Admission) {
+        if reply.status().is_success() {
+            admission.charge.accepted();
+        } else if reply.status() == StatusCode::TOO_MANY_REQUESTS {
+            let wait = reply.pause(Timestamp::now());
+            self.services
+                .limiter
+                .pause(admission.facts.operation, None, wait);
+        }
+    }
+}
+
+/// Answers no: recorded first, where it is for a route of ours.
+async fn refuse(mut trail: Trail, rejection: &Rejection) -> Response<Body> {
+    let request_id = trail.request_id();
+    if rejection.concerns_the_operator() {
+        tracing::warn!(%request_id, reason = rejection.facts().code, error = %rejection, "request refused");
+    } else {
+        tracing::debug!(%request_id, reason = rejection.facts().code, error = %rejection, "request refused");
+    }
+    // a refusal stays a refusal also where it can't be recorded; the audit log tells of that itself
+    if trail.refused(rejection).await.is_err() {
+        tracing::debug!(%request_id, "the refusal is not in the audit log yet");
+    }
+    problem(rejection, request_id)
+}
+
+/// Passes the vendor's answer on, recorded first. It goes out also where the record finds no
+/// sink: the factor is gone, and the user must know. The record is kept and written later.
+async fn answer(mut trail: Trail, reply: Reply) -> Response<Body> {
+    let request_id = trail.request_id();
+    if trail.completed(reply.status()).await.is_err() {
+        tracing::error!(%request_id, "answered before the audit log could take the record; it is kept and written first");
+    }
+    let (status, headers, body) = reply.into_parts();
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+        .headers_mut()
+        .insert(REQUEST_ID, request_id.to_header());
+    response
+}

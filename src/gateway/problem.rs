@@ -1,0 +1,91 @@
+//! How a no is written: RFC 9457 `application/problem+json`, with the two fields in which the
+//! vendor's clients look for a message, and `Proxy-Status` (RFC 9209).
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use http_body_util::Full;
+use serde::Serialize;
+
+use super::rejection::{Facts, Rejection};
+use crate::{model::RequestId, route::RouteError};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    r#type: Type,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(rename = "request_id")]
+    request_id: &'a str,
+    errors: [&'a str; 1],
+    error_code: &'static str,
+}
+
+/// The problem's type as a URN of ours.
+struct Type(&'static str);
+
+impl Serialize for Type {
+    fn serialize<S: serde::Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
+        writer.collect_str(&format_args!("urn:mfa-gateway:{}", self.0))
+    }
+}
+
+/// Renders a no.
+pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<Full<Bytes>> {
+    let facts = rejection.facts();
+    let mut response = Response::new(Full::new(body(rejection, &facts, request_id)));
+    *response.status_mut() = facts.status;
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-request-id", request_id.to_header());
+    let mut set = |name, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    set(
+        "proxy-status",
+        &format!(
+            "mfa-gateway; error={}; details=\"{}\"",
+            facts.proxy_error, facts.code
+        ),
+    );
+    if let Some(seconds) = rejection.retry_after() {
+        set("retry-after", &seconds.to_string());
+    }
+    match rejection {
+        Rejection::Limit(refusal) => headers.extend(refusal.headers()),
+        Rejection::Route(RouteError::MethodNotAllowed { allow }) => set("allow", allow),
+        Rejection::Audit(_)
+        | Rejection::Body(_)
+        | Rejection::Caller(_)
+        | Rejection::Credential(_)
+        | Rejection::Entrance(_)
+        | Rejection::Route(_)
+        | Rejection::Subject(_)
+        | Rejection::Upstream(_) => {}
+    }
+    response
+}
+
+fn body(rejection: &Rejection, facts: &Facts, request_id: RequestId) -> Bytes {
+    let detail = rejection.detail();
+    let mut buffer = [0; 36];
+    let problem = Problem {
+        r#type: Type(facts.code),
+        title: facts.title,
+        status: facts.status.as_u16(),
+        detail: &detail,
+        request_id: request_id.encode(&mut buffer),
+        errors: [&detail],
+        error_code: facts.code,
+    };
+    // strings and a number always serialise; without a body the status still says no
+    serde_json::to_vec(&problem).map_or_else(|_impossible| Bytes::new(), Bytes::from)
+}

@@ -1,0 +1,148 @@
+//! Logs to stderr: text on a terminal, JSON elsewhere.
+//!
+//! A thread of its own writes them, so that a slow terminal or a full pipe holds up no
+//! request; when it can't follow, lines are dropped and counted rather than waited for.
+
+use std::io::{self, IsTerminal};
+
+use tracing::{Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan,
+    reload, util::SubscriberInitExt,
+};
+
+use crate::config::{LogFormat, Telemetry};
+
+/// Keeps the log alive: what is still buffered is written when this is dropped.
+pub struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+    environment: Option<String>,
+    _writer: WorkerGuard,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter can't be read.
+    #[error(
+        "the log filter {filter:?} can't be read: {cause}; write it like info or mfa_gateway=debug"
+    )]
+    Filter {
+        /// As written, in `telemetry.log` or `RUST_LOG`.
+        filter: String,
+        /// Where it goes wrong.
+        #[source]
+        cause: tracing_subscriber::filter::ParseError,
+    },
+    /// Another subscriber is there already.
+    #[error("there is a log already: {0}")]
+    Second(#[from] tracing_subscriber::util::TryInitError),
+    /// The filter could not be exchanged.
+    #[error("the log filter could not be changed: {0}")]
+    Reload(#[from] reload::Error),
+}
+
+impl Log {
+    /// Starts the process's log; `environment` is `RUST_LOG` and wins over the configuration.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn start(telemetry: &Telemetry, environment: Option<String>) -> Result<Self, LogError> {
+        let filter = parse(environment.as_deref().unwrap_or(&telemetry.log))?;
+        let (filter, handle) = reload::Layer::new(filter);
+        let (writer, guard) = NonBlockingBuilder::default()
+            .thread_name("log")
+            .finish(io::stderr());
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(layer(telemetry.log_format, writer).with_filter(cap()))
+            .try_init()?;
+        Ok(Self {
+            filter: handle,
+            environment,
+            _writer: guard,
+        })
+    }
+
+    /// Takes a changed filter, where `RUST_LOG` doesn't stand above it.
+    ///
+    /// # Errors
+    /// [`LogError`]; the old filter stays.
+    pub fn reload(&self, telemetry: &Telemetry) -> Result<(), LogError> {
+        if self.environment.is_none() {
+            self.filter.reload(parse(&telemetry.log)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(filter).map_err(|cause| LogError::Filter {
+        filter: filter.to_owned(),
+        cause,
+    })
+}
+
+/// SECURITY: below warnings other crates may print what they carry (HTTP/2 frames with their
+/// headers, say), and `RUST_LOG` must not be able to make a log of secrets.
+fn cap() -> Targets {
+    Targets::new()
+        .with_default(Level::WARN)
+        .with_target("mfa_gateway", Level::TRACE)
+}
+
+fn layer<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let terminal = io::stderr().is_terminal();
+    let json = match format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    if json {
+        Box::new(
+            fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .with_writer(writer),
+        )
+    } else {
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Box::new(
+            fmt::layer()
+                .with_ansi(colour)
+                .with_target(false)
+                .with_writer(writer),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_named() {
+        let error = parse("mfa_gateway=loud").unwrap_err().to_string();
+        assert!(error.contains("mfa_gateway=loud"), "{error}");
+    }
+
+    #[test]
+    fn other_crates_never_tell_below_warnings() {
+        let cap = cap();
+        assert!(cap.would_enable("mfa_gateway::edge", &Level::TRACE));
+        assert!(cap.would_enable("h2::proto", &Level::WARN));
+        assert!(!cap.would_enable("h2::proto", &Level::INFO));
+    }
+}
