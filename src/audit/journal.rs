@@ -166,11 +166,11 @@ impl Shared {
     pub(super) fn expire(&self, batch: &Batch) {
         let mut journal = self.lock();
         if batch.fate().is_none() {
-            batch.settle(Fate::Failed);
             let late = |slot: &Slot| slot.is_live() && slot.cursor.sequence < batch.last();
             let reason = format!("it took longer than {:?}", self.config.timeout);
             journal.lose(late, &reason);
             journal.settle(self);
+            batch.settle(Fate::Failed);
         }
     }
 
@@ -299,14 +299,15 @@ impl Journal {
     /// Fails what nobody takes, and says how it stands.
     fn judge(&mut self, shared: &Shared) {
         let usable = self.slots.iter().any(Slot::is_live);
+        // who is told of a failure finds the log unusable
+        shared.usable.store(usable, Ordering::Release);
+        shared.kept.store(self.backlog.bytes(), Ordering::Relaxed);
         if !usable {
             self.backlog.fail();
             if self.slots.iter().all(Slot::is_gone) {
                 shared.hopeless.send_replace(true);
             }
         }
-        shared.usable.store(usable, Ordering::Release);
-        shared.kept.store(self.backlog.bytes(), Ordering::Relaxed);
     }
 
     /// Logs that an output was lost or is back, and writes it to those that are there.

@@ -161,3 +161,23 @@ async fn a_file_that_missed_records_says_how_many() {
     assert_eq!((two.records, two.missed), (6, 3));
     assert_eq!(one.last, two.last);
 }
+
+#[tokio::test]
+async fn a_process_killed_at_any_byte_leaves_a_chain_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    put(&log.worker(), Stage::Completed).await;
+    log.close().await.unwrap();
+    let whole = fs::read(&path).unwrap();
+    for cut in (0..whole.len()).step_by(41) {
+        let path = folder.path().join(format!("cut-{cut}"));
+        fs::write(&path, &whole[..cut]).unwrap();
+        let log = open(&config(&[&path])).await;
+        log.close().await.unwrap();
+        let lines = whole[..cut].split(|byte| *byte == b'\n').count();
+        // the header is no record; the last piece is no line; start and stop were added
+        let expected = u64::try_from(lines.saturating_sub(2)).unwrap() + 2;
+        assert_eq!(verified(&[&path]).records, expected, "cut at {cut}");
+    }
+}
