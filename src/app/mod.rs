@@ -26,8 +26,8 @@ pub use signals::{Signal, Signals};
 
 use crate::{
     audit::Control,
-    config::{Loaded, Sources},
-    edge::{self, Door, Drain, ListenError, Listener, Phase},
+    config::{Loaded, Shutdown, Sources},
+    edge::{self, Crew, Door, Drain, ListenError, Listener, Phase},
     telemetry::log::Log,
 };
 use parts::Parts;
@@ -135,39 +135,27 @@ impl App {
                 shown,
                 signals.quit(),
             )?;
+            tracing::info!(address = %show(&listener), "admin listening");
             administering.spawn(edge::serve_admin(listener, desk));
         }
-        let drain = Drain::new();
-        let crew = threads::employ(&parts, &drain);
-        let mut accepting = JoinSet::new();
-        for (listener, door) in doors {
-            tracing::info!(address = listener.address(), "listening");
-            accepting.spawn(edge::accept(listener, door, Arc::clone(&crew)));
-        }
+        let serving = Serving::open(&parts, doors, rooms);
         phase.send_replace(Phase::Serving);
 
         let cause = configuration.follow(&mut parts, &mut signals).await;
-        tracing::info!(?cause, "draining");
-        phase.send_replace(Phase::Draining);
-        let shutdown = configuration.loaded.settings.shutdown;
-        let draining = async {
-            if parts.audit.control(&Control::Drain).await.is_err() {
-                tracing::warn!("the drain is not in the audit log yet");
-            }
-            sleep(shutdown.delay).await;
-            accepting.shutdown().await;
-            finish(drain, &rooms, shutdown.timeout).await
-        };
-        let finished = tokio::select! {
-            finished = draining => finished,
-            () = signals.again() => false,
-        };
-        if !finished {
-            tracing::warn!("ending although requests are in flight; they get no answer");
+        match cause {
+            Cause::AuditLost => tracing::error!(
+                "no audit output takes records any more, and none can come back: draining"
+            ),
+            Cause::Told => tracing::info!("told to stop: draining"),
         }
+        phase.send_replace(Phase::Draining);
+        if parts.audit.control(&Control::Drain).await.is_err() {
+            tracing::warn!("the drain is not in the audit log yet");
+        }
+        let finished = serving
+            .end(configuration.loaded.settings.shutdown, &mut signals)
+            .await;
         administering.shutdown().await;
-        accepting.shutdown().await;
-        drop(crew);
         parts.close().await;
         Ok(match (cause, finished) {
             (Cause::AuditLost, _) => Ended::WithoutAudit,
@@ -177,11 +165,67 @@ impl App {
     }
 }
 
+/// The listeners, while they are served.
+struct Serving {
+    accepting: JoinSet<()>,
+    drain: Drain,
+    rooms: Vec<Room>,
+    /// Its threads end when this does, so it lives until nothing is in flight.
+    crew: Arc<Crew>,
+}
+
+impl Serving {
+    fn open(parts: &Parts, doors: Vec<(Listener, Arc<Door>)>, rooms: Vec<Room>) -> Self {
+        let (drain, crew) = (Drain::new(), threads::employ(parts));
+        let mut accepting = JoinSet::new();
+        for (listener, door) in doors {
+            tracing::info!(address = listener.address(), "listening");
+            accepting.spawn(edge::accept(
+                listener,
+                door,
+                Arc::clone(&crew),
+                drain.clone(),
+            ));
+        }
+        Self {
+            accepting,
+            drain,
+            rooms,
+            crew,
+        }
+    }
+
+    /// Ends serving; `false` where requests in flight were cut off.
+    async fn end(mut self, shutdown: Shutdown, signals: &mut Signals) -> bool {
+        let draining = async {
+            sleep(shutdown.delay).await;
+            self.accepting.shutdown().await;
+            finish(&self.drain, &self.rooms, shutdown.timeout).await
+        };
+        let finished = tokio::select! {
+            finished = draining => finished,
+            () = signals.again() => false,
+        };
+        if !finished {
+            tracing::warn!("ending although requests are in flight; they get no answer");
+        }
+        self.accepting.shutdown().await;
+        drop(self.crew);
+        finished
+    }
+}
+
 /// Why serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     AuditLost,
     Told,
+}
+
+fn show(listener: &TcpListener) -> String {
+    listener
+        .local_addr()
+        .map_or_else(|error| error.to_string(), |address| address.to_string())
 }
 
 fn listen_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -194,7 +238,7 @@ fn listen_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 /// Waits until no connection has a request any more and no exchange is under way whose caller
 /// left; `false` where `limit` passed first.
-async fn finish(drain: Drain, rooms: &[Room], limit: Duration) -> bool {
+async fn finish(drain: &Drain, rooms: &[Room], limit: Duration) -> bool {
     let now = Instant::now();
     let end = now.checked_add(limit).unwrap_or(now);
     let connections = timeout_at(end, drain.complete()).await.is_ok();

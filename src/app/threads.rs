@@ -9,7 +9,7 @@ use std::{
 use tokio::{runtime, sync::mpsc::unbounded_channel};
 
 use super::parts::{Parts, Worker};
-use crate::edge::{Arrivals, Crew, Drain, Seat, Workplace};
+use crate::edge::{Arrivals, Crew, Seat, Workplace};
 
 /// How many threads serve: one a core that this process may use.
 pub(super) fn wanted() -> usize {
@@ -62,14 +62,9 @@ impl Thread {
 }
 
 /// Gives all threads their work; the caller's own is the crew's first.
-pub(super) fn employ(parts: &Parts, drain: &Drain) -> Arc<Crew> {
-    let place = |worker: &Worker| {
-        Workplace::new(
-            worker.gateway.subscribe(),
-            drain.word(),
-            Arc::clone(&parts.metrics),
-        )
-    };
+pub(super) fn employ(parts: &Parts) -> Arc<Crew> {
+    let place =
+        |worker: &Worker| Workplace::new(worker.gateway.subscribe(), Arc::clone(&parts.metrics));
     let mut others = Vec::with_capacity(parts.others.len());
     for (thread, worker) in &parts.others {
         let place = place(worker);

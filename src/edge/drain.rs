@@ -7,26 +7,25 @@ use std::{
 
 use tokio::sync::watch;
 
-/// Ends connections gracefully. One a process.
-#[derive(Debug)]
-pub struct Drain(watch::Sender<()>);
+/// Ends connections gracefully. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Drain(watch::Sender<bool>);
 
 impl Drain {
     /// Nobody is told yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(watch::Sender::new(()))
+        Self(watch::Sender::new(false))
     }
 
-    /// What connections listen to.
-    #[must_use]
-    pub fn word(&self) -> Word {
+    /// What one connection listens to.
+    pub(super) fn word(&self) -> Word {
         Word(self.0.subscribe())
     }
 
     /// Tells all connections, and returns when the last has ended. It has no limit of its own.
-    pub async fn complete(self) {
-        self.0.send_replace(());
+    pub async fn complete(&self) {
+        self.0.send_replace(true);
         self.0.closed().await;
     }
 }
@@ -37,9 +36,10 @@ impl Default for Drain {
     }
 }
 
-/// The word that it is time to end. Whoever holds one is waited for.
-#[derive(Clone, Debug)]
-pub struct Word(watch::Receiver<()>);
+/// The word that it is time to end. Whoever holds one is waited for, so it is taken as soon as
+/// a connection is accepted, and held until that has ended.
+#[derive(Debug)]
+pub(super) struct Word(watch::Receiver<bool>);
 
 /// A connection's ear: ready once, when the word comes.
 pub(super) enum Ear {
@@ -53,8 +53,8 @@ pub(super) enum Ear {
 impl Ear {
     pub(super) fn new(mut word: Word) -> Self {
         Self::Listening(Box::pin(async move {
-            // the sender's end is a word too
-            drop(word.0.changed().await);
+            // that nobody is left to say it is a word too
+            drop(word.0.wait_for(|told| *told).await.map(|_told| ()));
             word
         }))
     }

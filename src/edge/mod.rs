@@ -12,7 +12,7 @@ mod serve;
 mod tls;
 
 pub use admin::{Desk, Key, Phase, serve as serve_admin};
-pub use drain::{Drain, Word};
+pub use drain::Drain;
 pub use listen::{ListenError, Listener, SocketFile, tcp};
 pub use serve::{Arrival, Arrivals, Crew, Door, Seat, Workplace, accept};
 pub use tls::{Identity, IdentityError};

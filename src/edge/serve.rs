@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    drain::Word,
+    drain::{Drain, Word},
     listen::{Listener, Socket},
     patience::{ConnectionError, Felt, Patience, Pulse, Watched},
     tls::Identity,
@@ -47,6 +47,8 @@ const MAX_STREAMS: u32 = 256;
 /// After an error that isn't one connection's (no more file descriptors, say) a loop that goes
 /// on at once would only spin.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// What is said of one that can't change threads.
+const LOST: &str = "a connection was lost on its way to its thread";
 /// A silent HTTP/2 peer is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -86,9 +88,16 @@ impl Door {
 #[derive(Debug)]
 pub struct Arrival {
     socket: Socket,
+    visit: Visit,
+}
+
+/// What goes with a connection from its acceptance to its end.
+#[derive(Debug)]
+struct Visit {
     peer: Peer,
     door: Arc<Door>,
-    room: OwnedSemaphorePermit,
+    word: Word,
+    _room: OwnedSemaphorePermit,
 }
 
 /// The connections of one thread, as they come.
@@ -98,7 +107,6 @@ pub type Arrivals = mpsc::UnboundedReceiver<Arrival>;
 #[derive(Clone)]
 pub struct Workplace {
     gateway: watch::Receiver<Arc<Gateway>>,
-    drain: Word,
     metrics: Arc<Metrics>,
     /// Connections of this thread, for whoever hands out the next.
     load: Arc<AtomicUsize>,
@@ -147,37 +155,20 @@ impl Crew {
 }
 
 impl Seat {
-    fn take(&self, arrival: Arrival) {
-        let Arrival {
-            socket,
-            peer,
-            door,
-            room,
-        } = arrival;
+    fn take(&self, Arrival { socket, visit }: Arrival) {
         let socket = match socket.detach() {
             Ok(socket) => socket,
-            Err(error) => {
-                return tracing::warn!(%error, "a connection was lost on its way to its thread");
-            }
+            Err(error) => return tracing::warn!(%error, "{LOST}"),
         };
         self.load.fetch_add(1, Ordering::Relaxed);
-        if self
-            .arrivals
-            .send(Arrival {
-                socket,
-                peer,
-                door,
-                room,
-            })
-            .is_err()
-        {
+        if self.arrivals.send(Arrival { socket, visit }).is_err() {
             tracing::debug!("a connection came while its thread was ending");
         }
     }
 }
 
 /// Accepts until dropped.
-pub async fn accept(listener: Listener, door: Arc<Door>, crew: Arc<Crew>) {
+pub async fn accept(listener: Listener, door: Arc<Door>, crew: Arc<Crew>, drain: Drain) {
     loop {
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -188,18 +179,20 @@ pub async fn accept(listener: Listener, door: Arc<Door>, crew: Arc<Crew>) {
                 continue;
             }
         };
-        match Arc::clone(&door.connections).try_acquire_owned() {
-            Ok(room) => crew.hand_over(Arrival {
-                socket,
-                peer,
-                door: Arc::clone(&door),
-                room,
-            }),
-            Err(_full) => tracing::debug!(
+        let Ok(room) = Arc::clone(&door.connections).try_acquire_owned() else {
+            tracing::debug!(
                 address = listener.address(),
                 "listen.max_connections are open: one more was closed"
-            ),
-        }
+            );
+            continue;
+        };
+        let visit = Visit {
+            peer,
+            door: Arc::clone(&door),
+            word: drain.word(),
+            _room: room,
+        };
+        crew.hand_over(Arrival { socket, visit });
     }
 }
 
@@ -215,10 +208,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 impl Workplace {
     /// A place that serves with the gateway of the moment.
     #[must_use]
-    pub fn new(gateway: watch::Receiver<Arc<Gateway>>, drain: Word, metrics: Arc<Metrics>) -> Self {
+    pub fn new(gateway: watch::Receiver<Arc<Gateway>>, metrics: Arc<Metrics>) -> Self {
         Self {
             gateway,
-            drain,
             metrics,
             load: Arc::default(),
         }
@@ -232,35 +224,24 @@ impl Workplace {
 
     /// Serves what comes until nothing more can come. Runs on the thread whose place it is.
     pub async fn work(self, mut arrivals: Arrivals) {
-        while let Some(Arrival {
-            socket,
-            peer,
-            door,
-            room,
-        }) = arrivals.recv().await
-        {
+        while let Some(Arrival { socket, visit }) = arrivals.recv().await {
             match socket.attach() {
-                Ok(socket) => self.clone().serve(Arrival {
-                    socket,
-                    peer,
-                    door,
-                    room,
-                }),
+                Ok(socket) => self.clone().serve(Arrival { socket, visit }),
                 Err(error) => {
                     self.load.fetch_sub(1, Ordering::Relaxed);
-                    tracing::warn!(%error, "a connection was lost on its way to its thread");
+                    tracing::warn!(%error, "{LOST}");
                 }
             }
         }
     }
 
-    fn serve(self, arrival: Arrival) {
-        let open = Open::new(&self.metrics, Arc::clone(&self.load), arrival.room);
-        let (door, peer) = (arrival.door, arrival.peer);
+    fn serve(self, Arrival { socket, visit }: Arrival) {
+        let open = Open::new(&self.metrics, Arc::clone(&self.load));
+        let peer = visit.peer;
         drop(tokio::spawn(async move {
-            let served = match arrival.socket {
-                Socket::Tcp(stream) => self.greet(stream, door, peer).await,
-                Socket::Unix(stream) => self.speak(stream, door, peer).await,
+            let served = match socket {
+                Socket::Tcp(stream) => self.greet(stream, visit).await,
+                Socket::Unix(stream) => self.speak(stream, visit).await,
                 Socket::Detached(_) => Ok(()), // attached before it is served
             };
             if let Err(error) = served {
@@ -271,37 +252,37 @@ impl Workplace {
     }
 
     /// TLS first, where the listener has it.
-    async fn greet(
-        self,
-        stream: TcpStream,
-        door: Arc<Door>,
-        peer: Peer,
-    ) -> Result<(), ConnectionError> {
-        let Some(identity) = &door.tls else {
-            return self.speak(stream, door, peer).await;
+    async fn greet(self, stream: TcpStream, visit: Visit) -> Result<(), ConnectionError> {
+        let Some(identity) = &visit.door.tls else {
+            return self.speak(stream, visit).await;
         };
-        let handshake = timeout(door.patience.header, identity.acceptor().accept(stream)).await;
-        let stream = handshake
+        let handshake = identity.acceptor().accept(stream);
+        let stream = timeout(visit.door.patience.header, handshake)
+            .await
             .map_err(|_elapsed| ConnectionError::Silent)?
             .map_err(|error| ConnectionError::Served(error.into()))?;
-        self.speak(stream, door, peer).await
+        self.speak(stream, visit).await
     }
 
     /// HTTP, in whichever version the peer speaks.
-    async fn speak<S>(self, socket: S, door: Arc<Door>, peer: Peer) -> Result<(), ConnectionError>
+    async fn speak<S>(self, socket: S, visit: Visit) -> Result<(), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let pulse = Pulse::new();
+        let Visit {
+            peer,
+            door,
+            word,
+            _room,
+        } = visit;
+        let (pulse, patience) = (Pulse::new(), door.patience);
         let io = TokioIo::new(Felt {
             socket,
             pulse: Arc::clone(&pulse),
         });
-        let (patience, builder) = (door.patience, protocol(door.max_headers));
-        let (felt, drain) = (Arc::clone(&pulse), self.drain);
-        let current = self.gateway;
+        let (builder, felt) = (protocol(door.max_headers), Arc::clone(&pulse));
         let service = service_fn(move |request: Request<Incoming>| {
-            let gateway = Arc::clone(&current.borrow());
+            let gateway = Arc::clone(&self.gateway.borrow());
             let (door, busy) = (Arc::clone(&door), felt.request());
             async move {
                 let answer = gateway.handle(&door.entrance, peer, request).await;
@@ -310,7 +291,7 @@ impl Workplace {
             }
         });
         let connection = builder.serve_connection(io, service).into_owned();
-        Watched::new(connection, drain, pulse, patience).await
+        Watched::new(connection, word, pulse, patience).await
     }
 }
 
@@ -336,16 +317,14 @@ fn protocol(max_headers: usize) -> auto::Builder<TokioExecutor> {
 struct Open {
     metrics: Arc<Metrics>,
     load: Arc<AtomicUsize>,
-    _room: OwnedSemaphorePermit,
 }
 
 impl Open {
-    fn new(metrics: &Arc<Metrics>, load: Arc<AtomicUsize>, room: OwnedSemaphorePermit) -> Self {
+    fn new(metrics: &Arc<Metrics>, load: Arc<AtomicUsize>) -> Self {
         metrics.connections.inc();
         Self {
             metrics: Arc::clone(metrics),
             load,
-            _room: room,
         }
     }
 }
