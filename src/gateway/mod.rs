@@ -98,7 +98,8 @@ struct Admission {
     body: Bytes,
     subject: Subject,
     charge: Charge,
-    _room: OwnedSemaphorePermit,
+    /// Held until the answer is made and recorded.
+    room: OwnedSemaphorePermit,
 }
 
 impl Gateway {
@@ -204,7 +205,7 @@ impl Gateway {
             body: body.bytes,
             subject,
             charge,
-            _room: room,
+            room,
         })
     }
 
@@ -239,8 +240,16 @@ impl Gateway {
         let deadline = Deadline::after(self.request_timeout);
         match self.send(&mut trail, &head, &admission, deadline).await {
             Ok(mut reply) => {
-                self.settle(&mut reply, admission);
-                answer(trail, reply).await
+                let Admission {
+                    facts,
+                    charge,
+                    room,
+                    ..
+                } = admission;
+                self.settle(facts, charge, &mut reply);
+                let response = answer(trail, reply).await;
+                drop(room);
+                response
             }
             Err(rejection) => {
                 if rejection.nothing_was_sent() {
@@ -267,20 +276,21 @@ impl Gateway {
         if reply.status() != StatusCode::UNAUTHORIZED {
             return Ok(reply);
         }
-        self.services.credentials.refuse(generation);
-        match admission.facts.on_401 {
-            OnUnauthorized::Pass => Ok(reply),
-            OnUnauthorized::Retry => match self
-                .services
-                .credentials
-                .renewed_after(generation, deadline)
-                .await
-            {
-                Some(renewed) => Ok(self
-                    .send_once(trail, head, admission, &renewed, deadline)
-                    .await?),
-                None => Ok(reply),
-            },
+        let credentials = &self.services.credentials;
+        credentials.refuse(generation);
+        if admission.facts.on_401 == OnUnauthorized::Pass {
+            return Ok(reply);
+        }
+        let Some(renewed) = credentials.renewed_after(generation, deadline).await else {
+            return Ok(reply);
+        };
+        match self
+            .send_once(trail, head, admission, &renewed, deadline)
+            .await
+        {
+            // it went out once, and that answer is the last there is
+            Err(error) if !error.may_have_left() => Ok(reply),
+            again => Ok(again?),
         }
     }
 
@@ -315,14 +325,12 @@ impl Gateway {
     }
 
     /// What the vendor's answer means for the limits.
-    fn settle(&self, reply: &mut Reply, admission: Admission) {
+    fn settle(&self, facts: &Facts, charge: Charge, reply: &mut Reply) {
         if reply.status().is_success() {
-            admission.charge.accepted();
+            charge.accepted();
         } else if reply.status() == StatusCode::TOO_MANY_REQUESTS {
             let wait = reply.pause(Timestamp::now());
-            self.services
-                .limiter
-                .pause(admission.facts.operation, None, wait);
+            self.services.limiter.pause(facts.operation, None, wait);
         }
     }
 }

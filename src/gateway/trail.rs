@@ -118,8 +118,11 @@ impl Trail {
         self.event.limit = note;
     }
 
+    /// What came of sending it. A second try without an answer doesn't hide the first one's.
     pub(super) fn upstream(&mut self, note: UpstreamNote) {
-        self.event.upstream = Some(note);
+        if note.status.is_some() || self.event.upstream.is_none() {
+            self.event.upstream = Some(note);
+        }
     }
 
     /// Records that the request is about to go to the vendor.
