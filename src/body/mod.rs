@@ -6,6 +6,7 @@
 //! Who the body is about is told as [`Checked`]'s fields, so that nobody parses it again.
 
 mod json;
+mod strict;
 
 use std::time::Duration;
 
