@@ -3,7 +3,44 @@
 //! `tests/fuzz/` drives them with new input; here they run over the committed corpus, so that
 //! every `cargo test` walks what was found before.
 
-use crate::model::{CanonicalEmail, Subaddress};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Uri, header};
+
+use crate::{
+    body::{self, Rules},
+    config, credential,
+    model::{CanonicalEmail, Subaddress},
+    route::{Operation, RouteTable},
+};
+
+/// Any body has an answer for every operation, and what `recover` sends is taken again as it is.
+pub fn body(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    let rules = Rules::default();
+    for operation in Operation::ALL {
+        let sent = Bytes::copy_from_slice(data);
+        let Ok(checked) = body::check(operation.facts(), &rules, &headers, sent) else {
+            continue;
+        };
+        if *operation == Operation::Recover {
+            let again = body::check(operation.facts(), &rules, &headers, checked.bytes.clone());
+            assert_eq!(
+                again.map(|again| again.bytes).ok(),
+                Some(checked.bytes),
+                "it is read in another way"
+            );
+        }
+    }
+}
+
+/// Any bytes are a configuration with problems, or one without.
+pub fn configuration(data: &[u8]) {
+    config::raw_toml(data);
+}
 
 /// Any text has an answer, and the canonical form of an email is its own.
 pub fn email(data: &[u8]) {
@@ -16,6 +53,28 @@ pub fn email(data: &[u8]) {
             assert_eq!(again.as_ref(), Ok(&email), "it is not its own form");
         }
     }
+}
+
+/// A path is a route as it stands, or none.
+pub fn path(data: &[u8]) {
+    let Ok(uri) = Uri::try_from(data) else {
+        return;
+    };
+    let table = RouteTable::new(Operation::ALL);
+    for operation in Operation::ALL {
+        if let Ok(matched) = table.find(&operation.facts().method, &uri, "") {
+            assert_eq!(
+                Some(matched.target()),
+                uri.path_and_query(),
+                "it goes on as something else"
+            );
+        }
+    }
+}
+
+/// Any answer of the token endpoint is a token or an error.
+pub fn token_answer(data: &[u8]) {
+    credential::token_answer(data);
 }
 
 #[cfg(test)]
@@ -35,7 +94,27 @@ mod tests {
     }
 
     #[test]
+    fn the_body_corpus_holds() {
+        replay("body", super::body);
+    }
+
+    #[test]
+    fn the_configuration_corpus_holds() {
+        replay("configuration", super::configuration);
+    }
+
+    #[test]
     fn the_email_corpus_holds() {
         replay("email", super::email);
+    }
+
+    #[test]
+    fn the_path_corpus_holds() {
+        replay("path", super::path);
+    }
+
+    #[test]
+    fn the_token_answer_corpus_holds() {
+        replay("token_answer", super::token_answer);
     }
 }

@@ -30,6 +30,14 @@ pub use token::{ExchangeError, Key, Token};
 
 use crate::{config::Frontegg, model::Deadline, net::SetupError};
 
+/// For fuzzing: reads any bytes as the token endpoint's answer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn token_answer(body: &[u8]) {
+    if let Ok(token) = token::parse(body) {
+        assert!(!token.lifetime().is_zero(), "it is never valid");
+    }
+}
+
 /// Which of the credentials, in the order in which they were exchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(u64);

@@ -1,7 +1,7 @@
 //! Sockets, connections and the admin endpoints: all that knows hyper's server.
 //!
-//! A connection is accepted ([`serve`]), greeted by TLS where its listener has it ([`tls`]),
-//! watched while it keeps us waiting ([`patience`]), and its requests go to
+//! A connection is accepted (`serve`), greeted by TLS where its listener has it (`tls`),
+//! watched while it keeps us waiting (`patience`), and its requests go to
 //! [`crate::gateway`] one by one. What a request may do is not decided here.
 
 mod admin;

@@ -1,6 +1,6 @@
 //! The way of one request through the gateway. Read this first.
 //!
-//! 1. [`entrance`]: room for one more; one `Host` that is served; `Origin`; no header of ours taken away
+//! 1. `entrance`: room for one more; one `Host` that is served; `Origin`; no header of ours taken away
 //! 2. [`crate::route`]: exact match of the raw path, method, let through, query
 //! 3. [`crate::caller`]: who calls, and may they do this
 //! 4. [`crate::body`]: read whole and bounded, one strict JSON object, every proof there
@@ -13,7 +13,7 @@
 //!
 //! The first step that refuses answers, and nothing is sent before the last check has passed.
 //! Up to step 6 a request whose caller leaves is given up; from step 7 on it is finished and
-//! recorded whoever still waits ([`finish`]). Each step's result is a value that only it can
+//! recorded whoever still waits (`finish`). Each step's result is a value that only it can
 //! make, and the next steps take those values: what was not checked can't be sent.
 //!
 //! Bodies are held whole, both ways and bounded. They are small here, and it buys one body
