@@ -9,8 +9,21 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 binary=${MFA_GATEWAY_BIN:-target/release/mfa-gateway}
 [[ $binary == /* ]] || binary=$repository/$binary
 
-# More than a quota may say means that the runner wants nothing denied; the limiter works all the same.
-attempts=$((LIMIT_COUNT < 1000000 ? LIMIT_COUNT : 1000000))
+identity_port=$UPSTREAM_PORT
+cp "$CA_FILE" "$WORK/ca.pem"
+if ((LIMIT_COUNT > 1000000)); then
+    attempts=1000000 # the most that a quota may say: nothing is denied, and the limiter works all the same
+else
+    # A recovery that the vendor accepts gives the email its attempts back, and the runner's upstream
+    # accepts all. To see one denied, the vendor must refuse it first.
+    attempts=$LIMIT_COUNT
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost \
+        -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:localhost \
+        -config <(printf '[req]\ndistinguished_name = name\n[name]\n') \
+        -keyout "$WORK/refusing.key" -out "$WORK/refusing.pem" 2>/dev/null
+    cat "$WORK/refusing.pem" >>"$WORK/ca.pem"
+    read -r identity_port < <(exec python3 "$repository/tests/bench/gateway/refusing.py" "$WORK"/refusing.{pem,key})
+fi
 
 cat >"$WORK/gateway.toml" <<TOML
 [listen]
@@ -21,9 +34,9 @@ allowed_hosts = ["gateway.local", "localhost", "127.0.0.1"]
 address = "127.0.0.1:$ADMIN_PORT"
 
 [frontegg]
-identity_url = "https://localhost:$UPSTREAM_PORT"
+identity_url = "https://localhost:$identity_port"
 auth_url = "https://127.0.0.1:$AUTH_PORT/auth/vendor/"
-ca_file = "$CA_FILE"
+ca_file = "$WORK/ca.pem"
 client_id = "bench"
 api_key = "bench"
 http2 = ${HTTP2:-false}
