@@ -2,14 +2,18 @@
 
 use super::{Loaded, entries::Entry};
 
-/// What can't change while the gateway runs: sockets, stores and open files.
-const FIXED: [&str; 6] = [
+/// What can't change while the gateway runs: sockets, stores, open files, and the keys under
+/// which what is there was written.
+const FIXED: [&str; 9] = [
     "listen",
     "admin",
     "limits.store",
     "limits.redis",
     "limits.max_keys",
-    "audit.output",
+    "limits.key",
+    "limits.key_file",
+    "audit",
+    "telemetry.log_format",
 ];
 
 /// The keys whose values differ, in the order of the reference.
