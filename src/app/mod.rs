@@ -128,6 +128,9 @@ impl App {
         let phase = watch::Sender::new(Phase::Starting);
         let mut administering = JoinSet::new();
         if let Some(listener) = admin {
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, "admin listening");
+            }
             let shown = configuration.shown.subscribe();
             let desk = parts.desk(
                 &configuration.loaded.settings,

@@ -1,1 +1,16 @@
+//! The built gateway against a stand-in vendor, over real sockets. One binary, because linking
+//! is what costs; the list of modules is the table of contents.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test may fail, and says so by panicking"
+)]
+
+mod operations;
+mod support;

@@ -1,0 +1,106 @@
+//! The built binary as a process: started, listened to, told to stop, and killed when dropped.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::patience::{eventually, within};
+
+/// A running `mfa-gateway`. What it writes is kept, and shown if the test fails.
+pub(crate) struct Program {
+    child: Child,
+    stdout: watch::Receiver<Vec<String>>,
+    stderr: watch::Receiver<Vec<String>>,
+}
+
+impl Program {
+    /// Starts it with these arguments, and with nothing in its environment but `environment`.
+    pub(crate) fn start<A: AsRef<OsStr>>(
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(String, String)],
+    ) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mfa-gateway"))
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            stdout: keep(child.stdout.take().unwrap()),
+            stderr: keep(child.stderr.take().unwrap()),
+            child,
+        }
+    }
+
+    /// All that it has written to stdout so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.borrow().join("\n")
+    }
+
+    /// All that it has written to stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.borrow().join("\n")
+    }
+
+    /// Waits until it has logged (as JSON) `count` lines with this message, and gives them.
+    pub(crate) async fn logged(&self, message: &str, count: usize) -> Vec<Value> {
+        let found = |lines: &Vec<String>| {
+            let lines = lines
+                .iter()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            let found: Vec<Value> = lines
+                .filter(|line: &Value| line["message"] == message)
+                .collect();
+            (found.len() >= count).then_some(found)
+        };
+        let mut stderr = self.stderr.clone();
+        let waiting = stderr.wait_for(|lines| found(lines).is_some());
+        match within(message, waiting).await {
+            Ok(lines) => found(&lines).unwrap(),
+            Err(_closed) => panic!("it ended before it logged {message:?}:\n{}", self.stderr()),
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        eventually("its end", || child.try_wait().unwrap()).await
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // an error here means that it has ended already
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+        if std::thread::panicking() {
+            eprintln!("-- stdout of the gateway\n{}", self.stdout());
+            eprintln!("-- stderr of the gateway\n{}", self.stderr());
+        }
+    }
+}
+
+/// Reads lines on a thread of their own until the stream ends; the channel closes with it.
+fn keep(stream: impl Read + Send + 'static) -> watch::Receiver<Vec<String>> {
+    let (lines, kept) = watch::channel(Vec::new());
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            lines.send_modify(|lines| lines.push(line));
+        }
+    });
+    kept
+}
