@@ -5,13 +5,15 @@
 //! A module uses only modules of lower floors; inside its own folder it is free.
 //!
 //! ```text
-//! 7  app · cli · sandbox                         wire everything, own the life cycle
-//! 6  edge                                        sockets, connections, admin endpoints
-//! 5  gateway                                     the way of one request: read this first
-//! 4  upstream                                    builds what leaves from receipts, sends it
-//! 3  limit · credential · audit · telemetry      own state, do I/O, don't know each other
-//! 2  caller · subject · event · body · net       read a request; the audit record as data; TLS
-//! 1  config · route                              the settings; the allow-list
+//! 9  cli                                         the commands
+//! 8  app · sandbox                               wire everything, own the life cycle; a vendor to try it on
+//! 7  edge                                        sockets, connections, admin endpoints
+//! 6  gateway                                     the way of one request: read this first
+//! 5  upstream                                    builds what leaves from receipts, sends it
+//! 4  limit · credential · audit · telemetry      own state, do I/O, don't know each other
+//! 3  caller · subject · event · body · net       read a request; the audit record as data; TLS
+//! 2  config                                      the settings
+//! 1  route                                       the allow-list
 //! 0  model                                       words
 //! ```
 

@@ -12,5 +12,6 @@
     reason = "a test may fail, and says so by panicking"
 )]
 
+mod floors;
 mod operations;
 mod support;
