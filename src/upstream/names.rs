@@ -59,3 +59,13 @@ pub(super) static OURS: [HeaderName; 27] = [
     HeaderName::from_static("x-mfa-gateway-key"),
     HeaderName::from_static("x-real-ip"),
 ];
+
+/// Of [`OURS`], what belongs to one connection anyway, so that `Connection` rightly names it:
+/// many clients say `keep-alive` with each request.
+pub(super) static HOP_BY_HOP: [HeaderName; 5] = [
+    TE,
+    TRAILER,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];

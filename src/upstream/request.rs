@@ -14,8 +14,8 @@ use http::{
 use http_body_util::Full;
 
 use super::names::{
-    APPLICATION_ID, ENVIRONMENT_ID, FORWARDED_ALWAYS, OURS, REQUEST_ID, TENANT_ID, USER_ID,
-    VENDOR_HOST,
+    APPLICATION_ID, ENVIRONMENT_ID, FORWARDED_ALWAYS, HOP_BY_HOP, OURS, REQUEST_ID, TENANT_ID,
+    USER_ID, VENDOR_HOST,
 };
 use crate::{
     config::{Frontegg, Headers, Pattern},
@@ -98,7 +98,8 @@ impl Blueprint {
 
     /// The headers that are taken from a caller or set here: nobody may take them away.
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        FORWARDED_ALWAYS.iter().chain(&OURS).chain(&self.forward)
+        let names = FORWARDED_ALWAYS.iter().chain(&OURS).chain(&self.forward);
+        names.filter(|name| !HOP_BY_HOP.contains(name))
     }
 
     /// What leaves for this request, on this credential.
