@@ -163,14 +163,18 @@ impl Gateway {
         head: &Parts,
         incoming: Incoming,
     ) -> Result<Admission, Rejection> {
-        let room = entrance.enter()?;
-        entrance.check(head, &self.private)?;
-
         let matched = self
             .routes
             .find(&head.method, &head.uri, &entrance.base_path);
-        let matched = matched.inspect_err(|error| trail.operation(error.operation()))?;
-        trail.route(&matched);
+        // known before the door is passed, so that a refusal there has its record too
+        match &matched {
+            Ok(matched) => trail.route(matched),
+            Err(error) => trail.operation(error.operation()),
+        }
+        let room = entrance.enter()?;
+        entrance.check(head, &self.private)?;
+
+        let matched = matched?;
         let facts = matched.facts();
 
         let caller = self.callers.identify(&head.headers, facts.operation);
