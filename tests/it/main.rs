@@ -14,4 +14,5 @@
 
 mod floors;
 mod operations;
+mod refusals;
 mod support;

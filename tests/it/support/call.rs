@@ -17,6 +17,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) version: Version,
+    /// `Host`, or `:authority` in HTTP/2, instead of the address that is called.
+    pub(crate) host: Option<String>,
 }
 
 impl Call {
@@ -27,6 +29,7 @@ impl Call {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             version: Version::HTTP_11,
+            host: None,
         }
     }
 
@@ -93,6 +96,11 @@ impl Call {
 
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.remove(name);
+        self
+    }
+
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        self.host = Some(host.to_owned());
         self
     }
 

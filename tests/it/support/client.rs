@@ -101,22 +101,20 @@ impl Connection {
         Ok(Self::Http1(sender, authority))
     }
 
-    /// Sends a call and reads the whole answer. A `host` header of the call replaces the
-    /// usual one; for HTTP/2 it becomes `:authority`.
+    /// Sends a call and reads the whole answer.
     pub(crate) async fn send(&mut self, call: Call) -> io::Result<Reply> {
         let answer = match self {
             Self::Http1(sender, authority) => {
                 let mut request = request(&call, call.target.parse().unwrap());
-                let usual = HeaderValue::from_str(authority).unwrap();
-                request.headers_mut().entry(HOST).or_insert(usual);
+                let host = call.host.as_deref().unwrap_or(authority);
+                let host = HeaderValue::from_str(host).unwrap();
+                request.headers_mut().entry(HOST).or_insert(host);
                 within("an answer", sender.send_request(request)).await
             }
             Self::Http2(sender, authority) => {
-                let host = call.headers.get(HOST).map(|host| host.to_str().unwrap());
-                let authority = host.unwrap_or(authority);
-                let uri = format!("http://{authority}{}", call.target);
-                let mut request = request(&call, uri.parse().unwrap());
-                request.headers_mut().remove(HOST);
+                let host = call.host.as_deref().unwrap_or(authority);
+                let uri = format!("http://{host}{}", call.target);
+                let request = request(&call, uri.parse().unwrap());
                 within("an answer", sender.send_request(request)).await
             }
         };
