@@ -13,6 +13,8 @@
 )]
 
 mod floors;
+mod headers;
 mod operations;
 mod refusals;
+mod smuggling;
 mod support;

@@ -11,6 +11,7 @@ mod client;
 mod invariants;
 mod patience;
 mod program;
+mod raw;
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -27,6 +28,7 @@ pub(crate) use self::{
     invariants::header_names,
     patience::{eventually, patience, within},
     program::Program,
+    raw::Raw,
 };
 
 /// A gateway that serves, and the vendor behind it.
