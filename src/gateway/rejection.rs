@@ -135,15 +135,15 @@ impl Rejection {
         fixed.into()
     }
 
-    /// When to come back, where that is known.
+    /// When to come back, where that is known. A limit says it in headers of its own.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Audit(_) | Self::Entrance(EntranceError::Overloaded) => Some(1),
             Self::Credential(error) => Some(whole_seconds(error.retry_after).max(1)),
-            Self::Limit(refusal) => Some(whole_seconds(refusal.retry_after())),
             Self::Body(_)
             | Self::Caller(_)
             | Self::Entrance(_)
+            | Self::Limit(_)
             | Self::Route(_)
             | Self::Subject(_)
             | Self::Upstream(_) => None,
