@@ -25,6 +25,8 @@ pub struct Signals {
     interrupt: unix::Signal,
     quit: Arc<watch::Sender<bool>>,
     quits: watch::Receiver<bool>,
+    /// Whether a signal has said [`Signal::Stop`].
+    stopped: bool,
     terminate: unix::Signal,
     user1: unix::Signal,
 }
@@ -41,6 +43,7 @@ impl Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             quit: Arc::new(quit),
             quits,
+            stopped: false,
             terminate: unix::signal(SignalKind::terminate())?,
             user1: unix::signal(SignalKind::user_defined1())?,
         })
@@ -54,35 +57,36 @@ impl Signals {
 
     /// The next word.
     pub async fn next(&mut self) -> Signal {
+        let quit = async {
+            if self.quits.wait_for(|quit| *quit).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             _ = self.hangup.recv() => Signal::Reload,
             _ = self.user1.recv() => Signal::Reopen,
-            () = stop(&mut self.terminate, &mut self.interrupt, &mut self.quits) => Signal::Stop,
+            () = end(&mut self.terminate, &mut self.interrupt) => {
+                self.stopped = true;
+                Signal::Stop
+            }
+            () = quit => Signal::Stop,
         }
     }
 
-    /// A second [`Signal::Stop`], from a signal only.
+    /// A second signal that says [`Signal::Stop`]. The first may still come, where `POST
+    /// /quitquitquit` began the end: Kubernetes sends it to a sidecar when the app has ended.
     pub(super) async fn again(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        if !self.stopped {
+            end(&mut self.terminate, &mut self.interrupt).await;
+            self.stopped = true;
         }
+        end(&mut self.terminate, &mut self.interrupt).await;
     }
 }
 
-async fn stop(
-    terminate: &mut unix::Signal,
-    interrupt: &mut unix::Signal,
-    quits: &mut watch::Receiver<bool>,
-) {
-    let quit = async {
-        if quits.wait_for(|quit| *quit).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
+async fn end(terminate: &mut unix::Signal, interrupt: &mut unix::Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = quit => {}
     }
 }
