@@ -86,6 +86,7 @@ impl App {
             log,
             identities,
             shown,
+            seen: Vec::new(),
         };
         Ok(Self {
             configuration,
@@ -114,10 +115,7 @@ impl App {
     }
 
     /// Serves until a signal says otherwise, then drains.
-    ///
-    /// # Errors
-    /// Where a secret of the admin listener can't be read any more; nothing was served.
-    pub async fn run(self, mut signals: Signals) -> Result<Ended, StartError> {
+    pub async fn run(self, mut signals: Signals) -> Ended {
         let Self {
             mut configuration,
             mut parts,
@@ -128,16 +126,13 @@ impl App {
         let phase = watch::Sender::new(Phase::Starting);
         let mut administering = JoinSet::new();
         if let Some(listener) = admin {
-            if let Ok(address) = listener.local_addr() {
-                tracing::info!(%address, "admin listening");
-            }
             let shown = configuration.shown.subscribe();
             let desk = parts.desk(
                 &configuration.loaded.settings,
                 phase.subscribe(),
                 shown,
                 signals.quit(),
-            )?;
+            );
             tracing::info!(address = %show(&listener), "admin listening");
             administering.spawn(edge::serve_admin(listener, desk));
         }
@@ -160,11 +155,11 @@ impl App {
             .await;
         administering.shutdown().await;
         parts.close().await;
-        Ok(match (cause, finished) {
+        match (cause, finished) {
             (Cause::AuditLost, _) => Ended::WithoutAudit,
             (Cause::Told, true) => Ended::Drained,
             (Cause::Told, false) => Ended::Hurried,
-        })
+        }
     }
 }
 

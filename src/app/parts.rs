@@ -67,8 +67,12 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     /// Told again when a reload changed them.
     services: watch::Sender<Services>,
-    /// The credential's refresher, and the sweeps of the limits' table.
-    keepers: JoinSet<()>,
+    /// What opens the admin listener's guarded endpoints.
+    admin_key: watch::Sender<Option<Key>>,
+    /// The credential's refresher.
+    refreshing: JoinSet<()>,
+    /// The sweeps of the limits' table.
+    sweeping: JoinSet<()>,
     /// The accepting thread's.
     pub(super) here: Worker,
     /// The other threads'.
@@ -114,14 +118,16 @@ impl Parts {
             let worker = thread.within(worker);
             others.push((thread, worker));
         }
-        let mut keepers = JoinSet::new();
-        keepers.spawn(refresher.run());
-        keepers.spawn(Arc::clone(&services.limiter).sweep_forever());
+        let (mut refreshing, mut sweeping) = (JoinSet::new(), JoinSet::new());
+        refreshing.spawn(refresher.run());
+        sweeping.spawn(Arc::clone(&services.limiter).sweep_forever());
         Ok(Self {
             audit,
             metrics,
             services: watch::Sender::new(services),
-            keepers,
+            admin_key: watch::Sender::new(admin_key(settings)?),
+            refreshing,
+            sweeping,
             here,
             others,
         })
@@ -134,20 +140,16 @@ impl Parts {
         phase: watch::Receiver<Phase>,
         config: watch::Receiver<Arc<str>>,
         quit: Arc<watch::Sender<bool>>,
-    ) -> Result<Desk, StartError> {
+    ) -> Desk {
         let admin = settings.admin.as_ref();
-        let key = admin
-            .and_then(|admin| admin.key.as_ref())
-            .map(SecretSource::read)
-            .transpose();
-        Ok(Desk {
+        Desk {
             phase,
             services: self.services.subscribe(),
             audit: self.here.audit.clone(),
             config,
             quit: admin.is_some_and(|admin| admin.quit).then_some(quit),
-            key: key.map_err(secret("admin.key"))?.as_ref().map(Key::new),
-        })
+            key: self.admin_key.subscribe(),
+        }
     }
 
     /// Goes on with other settings. What a reload can't change was compared before.
@@ -156,23 +158,24 @@ impl Parts {
         settings: &Settings,
         vendor_changed: bool,
     ) -> Result<(), StartError> {
-        let callers = callers(settings)?;
+        let (callers, admin_key) = (callers(settings)?, admin_key(settings)?);
         let mut services = self.services.borrow().clone();
         services.limiter = Arc::new(services.limiter.reload(&settings.limits)?);
         let mut connector = None;
-        let mut keepers = JoinSet::new();
+        let mut refreshing = JoinSet::new();
         if vendor_changed {
             let (credentials, refresher) = Credentials::new(&settings.frontegg)?;
             connector = Some(Connector::to_identity(&settings.frontegg)?);
             services.credentials = credentials;
-            keepers.spawn(refresher.run());
+            refreshing.spawn(refresher.run());
         }
         // nothing fails from here on
         if vendor_changed {
-            self.keepers.shutdown().await;
-            self.keepers = keepers;
+            self.refreshing.shutdown().await;
+            self.refreshing = refreshing;
         }
-        self.keepers
+        self.sweeping.shutdown().await;
+        self.sweeping
             .spawn(Arc::clone(&services.limiter).sweep_forever());
         for worker in std::iter::once(&mut self.here)
             .chain(self.others.iter_mut().map(|(_thread, worker)| worker))
@@ -180,12 +183,14 @@ impl Parts {
             worker.exchange(settings, &callers, &services, connector.as_ref());
         }
         self.services.send_replace(services);
+        self.admin_key.send_replace(admin_key);
         Ok(())
     }
 
     /// Ends the threads and closes the audit log. Nobody serves any more.
     pub(super) async fn close(mut self) {
-        self.keepers.shutdown().await;
+        self.refreshing.shutdown().await;
+        self.sweeping.shutdown().await;
         for (thread, _worker) in self.others {
             thread.join();
         }
@@ -286,6 +291,13 @@ fn callers(settings: &Settings) -> Result<Arc<Callers>, StartError> {
     Callers::new(&settings.callers)
         .map(Arc::new)
         .map_err(secret("callers.token"))
+}
+
+fn admin_key(settings: &Settings) -> Result<Option<Key>, StartError> {
+    let admin = settings.admin.as_ref();
+    let key = admin.and_then(|admin| admin.key.as_ref());
+    let key = key.map(SecretSource::read).transpose();
+    Ok(key.map_err(secret("admin.key"))?.as_ref().map(Key::new))
 }
 
 fn secret(key: &'static str) -> impl FnOnce(io::Error) -> StartError {

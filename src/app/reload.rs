@@ -14,7 +14,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::interval};
 use super::{Cause, Signal, Signals, parts::Parts};
 use crate::{
     audit::Control,
-    config::{self, Loaded, SecretSource, Sources},
+    config::{self, Loaded, SecretSource, Settings, Sources},
     edge::Identity,
     telemetry::log::Log,
 };
@@ -31,6 +31,19 @@ pub(super) struct Configuration {
     pub(super) identities: Vec<Arc<Identity>>,
     /// The redacted form, for the admin listener.
     pub(super) shown: watch::Sender<Arc<str>>,
+    /// The files that it names, as they were when they were read.
+    pub(super) seen: Vec<Watched>,
+}
+
+/// A file that is read again when it changes.
+#[derive(Debug, PartialEq)]
+pub(super) struct Watched {
+    /// Which key names it.
+    key: String,
+    path: PathBuf,
+    /// When it was last changed, and its number: one that is renamed into its place, as
+    /// Kubernetes does, is another.
+    stamp: Option<(SystemTime, u64)>,
 }
 
 impl Configuration {
@@ -38,7 +51,7 @@ impl Configuration {
     pub(super) async fn follow(&mut self, parts: &mut Parts, signals: &mut Signals) -> Cause {
         let hopeless = parts.audit.unrecoverable();
         tokio::pin!(hopeless);
-        let mut seen = self.look().await;
+        self.seen = look(&self.loaded.settings).await;
         let mut clock = interval(LOOK);
         loop {
             tokio::select! {
@@ -48,47 +61,41 @@ impl Configuration {
                     Signal::Stop => return Cause::Told,
                 },
                 () = &mut hopeless => return Cause::AuditLost,
-                _ = clock.tick() => {
-                    let now = self.look().await;
-                    if now != seen {
-                        seen = now;
-                        tracing::info!("a file that the configuration names has changed");
-                        self.renew_identities().await;
-                        self.reload(parts).await;
-                    }
-                }
+                _ = clock.tick() => self.follow_files(parts).await,
             }
         }
     }
 
-    /// Reads the configuration again; an invalid one, or one that can't be taken while the
-    /// process runs, is reported by key and the old one stays.
+    /// Reads the configuration again, and the files that it names; an invalid one, or one that
+    /// can't be taken while the process runs, is reported by key and the old one stays.
     async fn reload(&mut self, parts: &mut Parts) {
         let taken = self.take(parts).await;
-        parts
-            .metrics
-            .config_reload_success
-            .set(i64::from(taken.is_ok()));
-        let recorded = match taken {
-            Ok(changed) => {
-                tracing::info!(?changed, "configuration reloaded");
-                let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
-                parts
-                    .audit
-                    .control(&Control::Reload { changed: &changed })
-                    .await
-            }
-            Err(keys) => {
-                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                parts
-                    .audit
-                    .control(&Control::ReloadRefused { keys: &keys })
-                    .await
+        if taken.is_ok() {
+            self.renew_identities().await;
+        }
+        tell(parts, taken).await;
+    }
+
+    /// Reads the files that have changed since they were read. What was written into the
+    /// configuration itself meanwhile waits for its signal.
+    async fn follow_files(&mut self, parts: &mut Parts) {
+        let now = look(&self.loaded.settings).await;
+        if now == self.seen {
+            return;
+        }
+        let changed = now.iter().filter(|file| !self.seen.contains(file));
+        let changed: Vec<String> = changed.map(|file| file.key.clone()).collect();
+        self.seen = now;
+        let identities = self.renew_identities().await;
+        let taken = match parts.reload(&self.loaded.settings, false).await {
+            Ok(()) if identities => Ok(changed),
+            Ok(()) => Err(changed),
+            Err(error) => {
+                tracing::error!(%error, "a changed file can't be used; what it held before stays in use");
+                Err(changed)
             }
         };
-        if recorded.is_err() {
-            tracing::warn!("the reload is not in the audit log yet");
-        }
+        tell(parts, taken).await;
     }
 
     /// The keys that changed, or those that stand in the way.
@@ -115,6 +122,7 @@ impl Configuration {
         }
         let changed = config::changed_keys(&self.loaded, &loaded);
         let vendor_changed = changed.iter().any(|key| key.starts_with("frontegg."));
+        let seen = look(&loaded.settings).await;
         if let Err(error) = parts.reload(&loaded.settings, vendor_changed).await {
             tracing::error!(%error, "configuration not reloaded");
             return Err(changed);
@@ -127,43 +135,90 @@ impl Configuration {
         self.shown
             .send_replace(Arc::from(loaded.show_json().to_string()));
         self.loaded = loaded;
+        self.seen = seen;
         Ok(changed)
     }
 
-    async fn renew_identities(&self) {
+    /// Reads the listeners' certificates again; `false` where an old one had to stay.
+    async fn renew_identities(&self) -> bool {
+        let mut all = true;
         for identity in &self.identities {
             let identity = Arc::clone(identity);
-            match spawn_blocking(move || identity.renew()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "the old certificate stays in use"),
-                Err(error) => tracing::error!(%error, "the old certificate stays in use"),
-            }
+            let error = match spawn_blocking(move || identity.renew()).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!(error, "the old certificate stays in use");
+            all = false;
         }
+        all
     }
+}
 
-    /// When each file that is read again was last changed. One that is renamed into place, as
-    /// Kubernetes does, counts as changed. The credential's files are its keeper's business.
-    async fn look(&self) -> Vec<Option<(SystemTime, u64)>> {
-        let settings = &self.loaded.settings;
-        let secrets = settings.callers.iter().map(|caller| &caller.token);
-        let mut files: Vec<PathBuf> = secrets
-            .filter_map(|source| match source {
-                SecretSource::File(path) => Some(path.clone()),
-                SecretSource::Inline(_) => None,
-            })
-            .collect();
-        for tls in settings
-            .listen
-            .iter()
-            .filter_map(|listen| listen.tls.as_ref())
-        {
-            files.extend([tls.certificate_file.clone(), tls.private_key_file.clone()]);
+/// Counts and records what became of a reload.
+async fn tell(parts: &Parts, taken: Result<Vec<String>, Vec<String>>) {
+    parts
+        .metrics
+        .config_reload_success
+        .set(i64::from(taken.is_ok()));
+    let (Ok(keys) | Err(keys)) = &taken;
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let control = match taken {
+        Ok(_) => {
+            tracing::info!(changed = ?keys, "configuration reloaded");
+            Control::Reload { changed: &keys }
         }
-        let stamp = |path: PathBuf| {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.ino()))
-        };
-        let look = spawn_blocking(move || files.into_iter().map(stamp).collect());
-        look.await.unwrap_or_default()
+        Err(_) => Control::ReloadRefused { keys: &keys },
+    };
+    if parts.audit.control(&control).await.is_err() {
+        tracing::warn!("the reload is not in the audit log yet");
     }
+}
+
+/// Looks at each file that is read again. The credential's files are its keeper's business.
+async fn look(settings: &Settings) -> Vec<Watched> {
+    let files = files(settings);
+    let stamp = |path: &PathBuf| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.ino()))
+    };
+    let look = spawn_blocking(move || {
+        let watched = files.into_iter().map(|(key, path)| Watched {
+            stamp: stamp(&path),
+            key,
+            path,
+        });
+        watched.collect()
+    });
+    look.await.unwrap_or_default()
+}
+
+fn files(settings: &Settings) -> Vec<(String, PathBuf)> {
+    let mut files = Vec::new();
+    let mut secret = |key: String, source: &SecretSource| {
+        if let SecretSource::File(path) = source {
+            files.push((key, path.clone()));
+        }
+    };
+    let admin = settings.admin.as_ref();
+    if let Some(key) = admin.and_then(|admin| admin.key.as_ref()) {
+        secret("admin.key_file".to_owned(), key);
+    }
+    for (index, caller) in settings.callers.iter().enumerate() {
+        secret(format!("callers[{index}].token_file"), &caller.token);
+    }
+    for tls in settings
+        .listen
+        .iter()
+        .filter_map(|listen| listen.tls.as_ref())
+    {
+        for (key, path) in [
+            ("listen.tls.certificate_file", &tls.certificate_file),
+            ("listen.tls.private_key_file", &tls.private_key_file),
+        ] {
+            files.push((key.to_owned(), path.clone()));
+        }
+    }
+    files
 }

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &RunArgs) -> Result<(), Failure> {
         let app = App::build(sources, loaded, Some(log))
             .await
             .map_err(Failure::at_run_time)?;
-        app.run(signals).await.map_err(Failure::at_run_time)
+        Ok(app.run(signals).await)
     })?;
     match ended {
         Ended::Drained | Ended::Hurried => Ok(()),

@@ -58,7 +58,7 @@ pub struct Desk {
     /// Tells the process to drain; `None` where `admin.quit` is off.
     pub quit: Option<Arc<watch::Sender<bool>>>,
     /// Opens the guarded endpoints from anywhere.
-    pub key: Option<Key>,
+    pub key: watch::Receiver<Option<Key>>,
 }
 
 /// The digest of `admin.key`.
@@ -159,7 +159,7 @@ impl Desk {
 
     fn is_trusted(&self, peer: SocketAddr, request: &Request<Incoming>) -> bool {
         let mut keys = request.headers().get_all(KEY_HEADER).iter();
-        if let (Some(key), Some(shown)) = (&self.key, keys.next()) {
+        if let (Some(key), Some(shown)) = (&*self.key.borrow(), keys.next()) {
             return key.is(shown.as_bytes()) && keys.next().is_none();
         }
         peer.ip().to_canonical().is_loopback()
