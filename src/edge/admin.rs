@@ -144,12 +144,10 @@ impl Desk {
                 StatusCode::FORBIDDEN,
                 "only from loopback with a loopback Host and no Origin, or with admin.key in x-mfa-gateway-key\n",
             ),
-            (
-                "/livez" | "/startupz" | "/readyz" | "/metrics" | "/version" | "/config"
-                | "/quitquitquit",
-                _,
-                _,
-            ) => text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n"),
+            ("/livez" | "/startupz" | "/readyz" | "/metrics" | "/version" | "/config", _, _) => {
+                not_allowed("GET, HEAD")
+            }
+            ("/quitquitquit", _, _) => not_allowed("POST"),
             _ => text(
                 StatusCode::NOT_FOUND,
                 "there is /livez, /startupz, /readyz, /metrics, /version, /config and /quitquitquit\n",
@@ -281,6 +279,14 @@ fn probe(checks: &[Check], request: &Request<Incoming>) -> Response<Full<Bytes>>
     } else {
         text(status, &format!("failed: {}\n", failed.join(", ")))
     }
+}
+
+fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n");
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
 }
 
 fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
