@@ -12,9 +12,14 @@
     reason = "a test may fail, and says so by panicking"
 )]
 
+mod drain;
 mod floors;
 mod headers;
 mod operations;
 mod refusals;
 mod smuggling;
+mod javascript;
+mod operations;
+mod reload;
+mod signals;
 mod support;

@@ -9,6 +9,7 @@ mod builder;
 mod call;
 mod client;
 mod invariants;
+mod life;
 mod patience;
 mod program;
 mod raw;
