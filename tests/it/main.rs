@@ -12,6 +12,7 @@
     reason = "a test may fail, and says so by panicking"
 )]
 
+mod admin;
 mod drain;
 mod floors;
 mod headers;
