@@ -132,7 +132,7 @@ async fn serve(app: App, signals: Signals, vendor: &Vendor, home: &Home) -> Resu
     let text = help::text(home, vendor, address(&app)?, app.admin_address());
     print(|out| io::Write::write_all(out, text.as_bytes()))?;
     let ended = tokio::select! {
-        ended = app.run(signals) => ended.map_err(Failure::at_run_time)?,
+        ended = app.run(signals) => ended,
         never = show_codes(home, vendor, codes) => match never {},
     };
     match ended {
@@ -190,7 +190,7 @@ async fn tour(app: App, signals: Signals, vendor: &Vendor, home: &Home) -> Resul
         walked = tour.walk() => walked,
     };
     stop.send_replace(true);
-    serving.await.map_err(Failure::at_run_time)?;
+    let _ended = serving.await;
     match walked.and_then(|()| tour.look_back()) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::AtRunTime(
