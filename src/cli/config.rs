@@ -43,6 +43,9 @@ pub(super) enum Format {
 
 /// `mfa-gateway config`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  mfa-gateway config defaults > gateway.toml\n  mfa-gateway config show -c gateway.toml"
+)]
 pub(super) struct ConfigArgs {
     /// What to show.
     #[command(subcommand)]

@@ -22,7 +22,12 @@ use config::SourceArgs;
 /// A reverse proxy for Frontegg's MFA routes: it holds the environment's credential, limits
 /// guesses of recovery codes per email, and keeps the audit log.
 #[derive(Debug, Parser)]
-#[command(name = "mfa-gateway", version, disable_help_subcommand = true)]
+#[command(
+    name = "mfa-gateway",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Example:\n  mfa-gateway check -c gateway.toml --connect && mfa-gateway run -c gateway.toml"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -152,6 +152,23 @@ async fn it_is_not_ready_while_nothing_can_be_audited() {
     rig.until_probe("/readyz", 200).await;
 }
 
+/// Every metric, with its type.
+const FAMILIES: [(&str, &str); 13] = [
+    ("audit_records", "counter"),
+    ("build", "info"),
+    ("config_reload_success", "gauge"),
+    ("connections", "gauge"),
+    ("credential_expiry_timestamp_seconds", "gauge"),
+    ("credential_refreshes", "counter"),
+    ("in_flight_requests", "gauge"),
+    ("limit_decisions", "counter"),
+    ("limit_keys", "gauge"),
+    ("limit_store_up", "gauge"),
+    ("request_duration_seconds", "histogram"),
+    ("requests", "counter"),
+    ("upstream_duration_seconds", "histogram"),
+];
+
 /// Families of `OpenMetrics` text, name and type, after its rules were checked: each sample
 /// belongs to the family before it, each family is there once, `# EOF` ends it.
 fn families(text: &str) -> BTreeSet<(String, String)> {
@@ -208,22 +225,7 @@ async fn every_metric_is_there_and_none_names_a_person() {
     );
     let text = text(&metrics);
     let families = families(&text);
-    let expected = [
-        ("audit_records", "counter"),
-        ("build", "info"),
-        ("config_reload_success", "gauge"),
-        ("connections", "gauge"),
-        ("credential_expiry_timestamp_seconds", "gauge"),
-        ("credential_refreshes", "counter"),
-        ("in_flight_requests", "gauge"),
-        ("limit_decisions", "counter"),
-        ("limit_keys", "gauge"),
-        ("limit_store_up", "gauge"),
-        ("request_duration_seconds", "histogram"),
-        ("requests", "counter"),
-        ("upstream_duration_seconds", "histogram"),
-    ];
-    let expected = expected.map(|(name, kind)| (format!("mfa_gateway_{name}"), kind.to_owned()));
+    let expected = FAMILIES.map(|(name, kind)| (format!("mfa_gateway_{name}"), kind.to_owned()));
     assert_eq!(families, expected.into());
     for secret in [
         BARBARA.email,

@@ -13,6 +13,7 @@
 )]
 
 mod admin;
+mod cli;
 mod drain;
 mod floors;
 mod headers;
