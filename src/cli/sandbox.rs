@@ -190,7 +190,13 @@ async fn tour(app: App, signals: Signals, vendor: &Vendor, home: &Home) -> Resul
         walked = tour.walk() => walked,
     };
     stop.send_replace(true);
-    let _ended = serving.await;
+    let ended = serving.await;
+    if ended != Ended::Drained {
+        return Err(Failure::AtRunTime(
+            "the gateway did not drain: requests were cut off, or the audit log was lost"
+                .to_owned(),
+        ));
+    }
     match walked.and_then(|()| tour.look_back()) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::AtRunTime(

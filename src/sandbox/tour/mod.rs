@@ -1,7 +1,7 @@
 //! A tour of the main job: makes the calls through a gateway in front of the stand-in, over
 //! real sockets, shows each request, answer and audit record, and checks what happened.
 //!
-//! [`chapters`] is the story. It is told from outside: of the gateway it knows only the
+//! `chapters` is the story. It is told from outside: of the gateway it knows only the
 //! address and the audit log, so what it shows is what an operator sees.
 
 mod chapters;
