@@ -19,6 +19,17 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// What a request says of its subject, as far as it is well-formed and whatever it is worth:
+    /// for the record of a refusal, which must name whom the caller tried to act for.
+    #[must_use]
+    pub fn said(rules: &Rules, headers: &HeaderMap) -> Self {
+        let said = Said::read(rules, headers);
+        Self {
+            tenant: said.tenant.optional().ok().flatten(),
+            user: said.user.optional().ok().flatten(),
+        }
+    }
+
     /// The tenant, where one leaves.
     #[must_use]
     pub const fn tenant(&self) -> Option<&TenantId> {

@@ -201,12 +201,17 @@ impl Serving {
             finish(&self.drain, &self.rooms, shutdown.timeout).await
         };
         let finished = tokio::select! {
-            finished = draining => finished,
-            () = signals.again() => false,
+            finished = draining => {
+                if !finished {
+                    tracing::warn!("shutdown.timeout passed: requests in flight get no answer");
+                }
+                finished
+            }
+            () = signals.again() => {
+                tracing::warn!("told a second time: ending at once, requests in flight get no answer");
+                false
+            }
         };
-        if !finished {
-            tracing::warn!("ending although requests are in flight; they get no answer");
-        }
         self.accepting.shutdown().await;
         drop(self.crew);
         finished

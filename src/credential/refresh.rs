@@ -140,7 +140,7 @@ impl<E: Exchange> Refresher<E> {
                 tracing::info!("the credential's keys have changed");
             }
             () = refusal(&mut self.refused, &self.state) => {
-                tracing::info!("the vendor refused the credential: renewing it");
+                tracing::info!("a 401 may mean that the credential was revoked: renewing it");
                 let again = later(Instant::now(), FORCED);
                 self.state.send_modify(|state| state.forced_again = again);
             }

@@ -195,7 +195,10 @@ impl Gateway {
         let body = body::check(facts, &self.body, &head.headers, body)?;
         trail.body(&body);
 
-        let subject = Subject::read(facts, &self.subject, caller.tenants(), &head.headers)?;
+        let subject = Subject::read(facts, &self.subject, caller.tenants(), &head.headers);
+        let subject = subject.inspect_err(|_refused| {
+            trail.subject(&Subject::said(&self.subject, &head.headers));
+        })?;
         trail.subject(&subject);
 
         let charge = self.charge(

@@ -211,7 +211,7 @@ fn route_detail(error: &RouteError) -> Cow<'static, str> {
     match error {
         RouteError::MethodNotAllowed { allow } => format!("This path takes only {allow}.").into(),
         RouteError::NotAllowed(operation) => format!(
-            "The operation {} is not let through here. The operator allows it in routes.allow.",
+            "The operation {} is not let through here. The operator allows it in routes.allow, unless routes.deny names it.",
             operation.name()
         )
         .into(),
