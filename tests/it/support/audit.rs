@@ -68,6 +68,20 @@ impl AuditFile {
 
     /// All records so far, those of the life cycle too.
     pub(crate) fn records(&self) -> Vec<Record> {
+        self.filtered(|_record| true)
+    }
+
+    /// The records of one request.
+    pub(crate) fn of(&self, request_id: &str) -> Vec<Record> {
+        self.filtered(|record| record.request_id() == Some(request_id))
+    }
+
+    /// The records of the request that its caller called so, in `x-request-id`.
+    pub(crate) fn called(&self, caller_request_id: &str) -> Vec<Record> {
+        self.filtered(|record| record.unmapped("caller_request_id") == Some(caller_request_id))
+    }
+
+    fn filtered(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Record> {
         let mut read = self.read.lock().unwrap();
         let (offset, records) = &mut *read;
         let mut text = String::new();
@@ -81,13 +95,10 @@ impl AuditFile {
         records.extend(whole.lines().map(|line| {
             Record(serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         }));
-        records.clone()
-    }
-
-    /// The records of one request.
-    pub(crate) fn of(&self, request_id: &str) -> Vec<Record> {
-        let mut records = self.records();
-        records.retain(|record| record.request_id() == Some(request_id));
         records
+            .iter()
+            .filter(|record| wanted(record))
+            .cloned()
+            .collect()
     }
 }

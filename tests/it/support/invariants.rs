@@ -149,7 +149,8 @@ fn check_refusal(reply: &Reply, code: &str) {
     );
     let limited = code == "rate-limited";
     assert_eq!(reply.headers.contains_key("ratelimit"), limited);
-    assert_eq!(reply.headers.contains_key("ratelimit-policy"), limited);
+    // a pause that the vendor asked for has no quota
+    assert!(limited || !reply.headers.contains_key("ratelimit-policy"));
     if status == 429 || code == "credential-unavailable" {
         let seconds: u64 = reply.header("retry-after").unwrap().parse().unwrap();
         assert!(seconds > 0);

@@ -57,6 +57,11 @@ impl Raw {
         Some(reply)
     }
 
+    /// Reads until the other end hangs up.
+    pub(crate) async fn end(&mut self) {
+        while self.more().await {}
+    }
+
     async fn more(&mut self) -> bool {
         let read = within("bytes", self.stream.read_buf(&mut self.read)).await;
         // a reset is an end too
