@@ -114,6 +114,7 @@ async fn every_command_has_an_example_in_its_help() {
         "ready",
         "routes",
         "run",
+        "sandbox",
     ] {
         let mut arguments: Vec<_> = command.split_whitespace().collect();
         arguments.push("--help");

@@ -27,6 +27,7 @@ mod limits;
 mod operations;
 mod refusals;
 mod reload;
+mod sandbox;
 mod signals;
 mod smuggling;
 mod support;
