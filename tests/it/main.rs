@@ -13,16 +13,14 @@
 )]
 
 mod admin;
-mod cli;
-mod drain;
-mod floors;
-mod headers;
-mod javascript;
 mod begun;
+mod cli;
 mod credential;
+mod drain;
 mod faults;
 mod floors;
 mod headers;
+mod javascript;
 mod limits;
 mod operations;
 mod refusals;
