@@ -94,15 +94,18 @@ async fn a_credential_that_is_still_good_survives_a_renewal_that_fails() {
 
 #[tokio::test]
 async fn a_credential_is_renewed_before_it_expires() {
+    let life = Duration::from_secs(4);
     let rig = Rig::builder()
-        .vendor(|vendor| vendor.token_lifetime = Duration::from_secs(2))
+        .vendor(|vendor| vendor.token_lifetime = life)
         .start()
         .await;
-    while rig.vendor.tokens_issued() < 3 {
-        let reply = rig.call(devices()).await;
-        reply.assert_passed(200);
-        assert_eq!(rig.received(&reply).len(), 1, "it had expired");
-    }
+    rig.vendor.until(|vendor| vendor.tokens_issued() == 2).await;
+    let exchanges = rig.vendor.received();
+    let pause = exchanges[1].at.duration_since(exchanges[0].at).unwrap();
+    assert!(pause < life, "{pause:?}");
+    let reply = rig.call(devices()).await;
+    reply.assert_passed(200);
+    assert_eq!(rig.received(&reply).len(), 1);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@
 mod admin;
 mod begun;
 mod cli;
+mod canaries;
 mod credential;
 mod drain;
 mod faults;
@@ -23,6 +24,7 @@ mod headers;
 mod javascript;
 mod limits;
 mod operations;
+mod outages;
 mod refusals;
 mod reload;
 mod sandbox;

@@ -81,6 +81,12 @@ impl AuditFile {
         self.filtered(|record| record.unmapped("caller_request_id") == Some(caller_request_id))
     }
 
+    /// How many records there are of this event in the gateway's own life.
+    pub(crate) fn events(&self, event: &str) -> usize {
+        self.filtered(|record| record.unmapped("event") == Some(event))
+            .len()
+    }
+
     fn filtered(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Record> {
         let mut read = self.read.lock().unwrap();
         let (offset, records) = &mut *read;

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     io::{BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -68,6 +69,11 @@ impl Program {
             Ok(lines) => found(&lines).unwrap(),
             Err(_closed) => panic!("it ended before it logged {message:?}:\n{}", self.stderr()),
         }
+    }
+
+    /// What the process list shows of it.
+    pub(crate) fn command_line(&self) -> Vec<u8> {
+        fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap()
     }
 
     /// Sends it a signal.

@@ -57,9 +57,10 @@ impl Raw {
         Some(reply)
     }
 
-    /// Reads until the other end hangs up.
-    pub(crate) async fn end(&mut self) {
+    /// Reads until the other end hangs up, and gives what came.
+    pub(crate) async fn end(mut self) -> Vec<u8> {
         while self.more().await {}
+        self.read
     }
 
     async fn more(&mut self) -> bool {
