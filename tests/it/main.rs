@@ -14,8 +14,8 @@
 
 mod admin;
 mod begun;
-mod cli;
 mod canaries;
+mod cli;
 mod credential;
 mod drain;
 mod faults;
