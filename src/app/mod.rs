@@ -72,6 +72,8 @@ impl App {
         log: Option<Log>,
     ) -> Result<Self, StartError> {
         let settings = &loaded.settings;
+        // before they are read: a file that changes in between is read once too often, not never
+        let seen = reload::look(settings).await;
         let (doors, rooms, identities) = parts::doors(&settings.listen)?;
         let admin = settings
             .admin
@@ -86,7 +88,7 @@ impl App {
             log,
             identities,
             shown,
-            seen: Vec::new(),
+            seen,
         };
         Ok(Self {
             configuration,

@@ -51,7 +51,6 @@ impl Configuration {
     pub(super) async fn follow(&mut self, parts: &mut Parts, signals: &mut Signals) -> Cause {
         let hopeless = parts.audit.unrecoverable();
         tokio::pin!(hopeless);
-        self.seen = look(&self.loaded.settings).await;
         let mut clock = interval(LOOK);
         loop {
             tokio::select! {
@@ -177,7 +176,7 @@ async fn tell(parts: &Parts, taken: Result<Vec<String>, Vec<String>>) {
 }
 
 /// Looks at each file that is read again. The credential's files are its keeper's business.
-async fn look(settings: &Settings) -> Vec<Watched> {
+pub(super) async fn look(settings: &Settings) -> Vec<Watched> {
     let files = files(settings);
     let stamp = |path: &PathBuf| {
         let metadata = fs::metadata(path).ok()?;
