@@ -68,43 +68,55 @@ fn the_reference_lists_every_key() {
     });
 }
 
+/// Loads an example in a folder that has the files which it names.
+fn is_right_where_its_files_are(name: &str, text: &str) {
+    let mut world = World::new();
+    world.sources.files.clear();
+    for secret in [
+        "client-id",
+        "api-key",
+        "audit-key",
+        "login-key",
+        "support-key",
+    ] {
+        let text = format!("secret-of-{secret}-that-is-long-enough");
+        fs::write(world.path(secret), text).unwrap();
+    }
+    fs::copy(world.path("ca.pem"), world.path("tls.crt")).unwrap();
+    fs::copy(world.path("key.pem"), world.path("tls.key")).unwrap();
+    let folder = world.folder.path().to_str().unwrap().to_owned();
+    let mut text = text.to_owned();
+    for used in [
+        "/etc/mfa-gateway",
+        "/run/secrets/mfa-gateway",
+        "/var/log/mfa-gateway",
+        "/var/lib/mfa-gateway-sandbox",
+    ] {
+        text = text.replace(used, &folder);
+    }
+    world.file(name, &text);
+    // The machine may have no roots of its own.
+    world.set(&format!("frontegg.ca_file={folder}/ca.pem"));
+    world.load();
+}
+
+fn of_the_repository(name: &str) -> String {
+    fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
 #[test]
 fn the_shipped_examples_are_right_where_their_files_are() {
     for name in ["sidecar.toml", "standalone.toml", "sandbox.toml"] {
-        let mut world = World::new();
-        world.sources.files.clear();
-        for secret in [
-            "client-id",
-            "api-key",
-            "audit-key",
-            "login-key",
-            "support-key",
-        ] {
-            fs::write(
-                world.path(secret),
-                format!("secret of {secret}").replace(' ', "-"),
-            )
-            .unwrap();
-        }
-        fs::copy(world.path("ca.pem"), world.path("tls.crt")).unwrap();
-        fs::copy(world.path("key.pem"), world.path("tls.key")).unwrap();
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("config")
-            .join(name);
-        let mut text = fs::read_to_string(path).unwrap();
-        let folder = world.folder.path().to_str().unwrap().to_owned();
-        for used in [
-            "/run/secrets/mfa-gateway",
-            "/var/log/mfa-gateway",
-            "/var/lib/mfa-gateway-sandbox",
-        ] {
-            text = text.replace(used, &folder);
-        }
-        world.file(name, &text);
-        // The machine may have no roots of its own.
-        world.set(&format!("frontegg.ca_file={folder}/ca.pem"));
-        world.load();
+        is_right_where_its_files_are(name, &of_the_repository(&format!("config/{name}")));
     }
+}
+
+#[test]
+fn the_first_configuration_of_the_readme_is_right() {
+    let readme = of_the_repository("README.md");
+    let (_before, rest) = readme.split_once("```toml\n").unwrap();
+    let (example, _after) = rest.split_once("```").unwrap();
+    is_right_where_its_files_are("readme.toml", example);
 }
 
 #[test]
