@@ -63,12 +63,6 @@ impl Builder {
         self
     }
 
-    /// Leaves out what the rig would have set.
-    pub(crate) fn unset(mut self, key: &str) -> Self {
-        self.keys.retain(|(known, _)| known != key);
-        self
-    }
-
     /// Appends tables, such as `[[callers]]`.
     pub(crate) fn tables(mut self, toml: &str) -> Self {
         self.tables += toml;

@@ -87,7 +87,7 @@ const OF_EXCHANGES: &[&str] = &[
 ];
 
 /// The names of header fields.
-pub(crate) fn header_names(headers: &HeaderMap) -> BTreeSet<&str> {
+fn header_names(headers: &HeaderMap) -> BTreeSet<&str> {
     headers.keys().map(http::HeaderName::as_str).collect()
 }
 

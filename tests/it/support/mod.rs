@@ -30,7 +30,6 @@ pub(crate) use self::{
     builder::Builder,
     call::{Call, Reply, recover},
     client::{Client, Connection},
-    invariants::header_names,
     patience::{eventually, patience, within},
     program::Program,
     raw::Raw,
