@@ -38,7 +38,8 @@ pub(crate) use self::{
 /// Says that a test was left out, and why. Not by a macro: the test harness would keep it to
 /// itself.
 pub(crate) fn leave_out(what: &str) {
-    writeln!(io::stderr(), "LEFT OUT: {what}").unwrap();
+    let mut stderr = io::stderr().lock();
+    writeln!(stderr, "LEFT OUT: {what}").unwrap();
 }
 
 /// A gateway that serves, and the vendor behind it.
