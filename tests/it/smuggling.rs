@@ -317,6 +317,17 @@ async fn neither_a_tunnel_nor_an_echo_is_to_be_had() {
 }
 
 #[tokio::test]
+async fn a_connection_of_http_1_0_closes_unless_it_is_asked_to_stay() {
+    let rig = Rig::start().await;
+    let old = |headers: &str| disable(headers, BODY).replace("HTTP/1.1", "HTTP/1.0");
+    meet(&rig, &old("content-length: 13\r\n"), PassesLast).await;
+    let stay = old("content-length: 13\r\nconnection: keep-alive\r\n");
+    meet(&rig, &stay, Passes).await;
+    let close = disable("content-length: 13\r\nconnection: close\r\n", BODY);
+    meet(&rig, &close, PassesLast).await;
+}
+
+#[tokio::test]
 async fn requests_in_one_go_are_answered_in_their_order() {
     let rig = Rig::start().await;
     let host = &rig.addresses[0];
