@@ -14,6 +14,14 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
+    /// Under which key the secret at `path` was given: that, or its file's.
+    pub(super) fn key(&self, path: &str) -> String {
+        match self {
+            Self::File(_path) => format!("{path}_file"),
+            Self::Inline(_secret) => path.to_owned(),
+        }
+    }
+
     /// What it is now. Reads the file, so it is nothing for a thread that serves requests.
     ///
     /// # Errors

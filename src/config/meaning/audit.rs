@@ -28,13 +28,13 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Audit> {
         KEY,
         "make one with: openssl rand -base64 32 > audit.key, and name that file in audit.key_file",
     );
-    let length = key
-        .as_ref()
-        .and_then(|source| source.read().ok())
-        .map(|key| key.expose_secret().len());
-    if length.is_some_and(|length| length < SHORTEST_KEY) {
+    if let Some(source) = &key
+        && source
+            .read()
+            .is_ok_and(|key| key.expose_secret().len() < SHORTEST_KEY)
+    {
         reader.warn(
-            KEY,
+            &source.key(KEY),
             "is short enough to be guessed",
             "make one with: openssl rand -base64 32",
         );

@@ -36,15 +36,16 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Caller> {
             }
             None => names.push((table.as_str(), name)),
         }
-        let token = caller.as_ref().and_then(|caller| caller.token.read().ok());
-        if let Some(token) = token {
+        let source = caller.as_ref().map(|caller| &caller.token);
+        if let Some((source, token)) = source.and_then(|source| Some((source, source.read().ok()?)))
+        {
             let token = token.expose_secret().to_owned();
             match tokens.iter().find(|(_table, other)| *other == token) {
                 Some((other, _token)) => {
                     let what =
                         format!("is the same as that of {other}: nobody could tell the two apart");
                     reader.problem(
-                        &format!("{table}.token"),
+                        &source.key(&format!("{table}.token")),
                         what,
                         "give each caller a key of its own",
                     );
@@ -123,6 +124,7 @@ fn token(reader: &mut Reader<'_>, table: &str) -> Option<crate::config::SecretSo
     )?;
     let token = source.read().ok()?;
     let token = token.expose_secret();
+    let key = source.key(&key);
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         reader.problem(
             &key,

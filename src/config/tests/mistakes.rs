@@ -163,3 +163,30 @@ proptest! {
         raw_toml(&defaults);
     }
 }
+
+#[test]
+fn a_secret_that_is_no_good_is_reported_where_its_file_is_named() {
+    let mut world = World::new();
+    let (token, other) = (world.path("token"), world.path("other"));
+    fs::write(&token, "two words").unwrap();
+    fs::write(&other, "a-token-that-can-travel-in-a-header").unwrap();
+    world.file(
+        "callers.toml",
+        &format!(
+            "[[callers]]\nname = 'a'\ntoken_file = {token:?}\n[[callers]]\nname = 'b'\ntoken_file = {other:?}\n[[callers]]\nname = 'c'\ntoken_file = {other:?}\n"
+        ),
+    );
+    let problems = world.problems();
+    let seen: Vec<_> = problems
+        .iter()
+        .map(|problem| (problem.key.as_str(), problem.origin.to_string()))
+        .collect();
+    let file = world.path("callers.toml").display().to_string();
+    assert_eq!(
+        seen,
+        [
+            ("callers[0].token_file", format!("{file}:3")),
+            ("callers[2].token_file", format!("{file}:9")),
+        ]
+    );
+}
