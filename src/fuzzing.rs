@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 
 use crate::{
     body::{self, Rules},
-    config, credential,
+    client, config, credential,
+    edge::proxy,
     model::{CanonicalEmail, Subaddress},
     route::{Operation, RouteTable},
 };
@@ -55,6 +56,11 @@ pub fn email(data: &[u8]) {
     }
 }
 
+/// What a user writes into `X-Forwarded-For` or `Forwarded` never says from where it comes.
+pub fn forwarded(data: &[u8]) {
+    client::prefix_is_powerless(data);
+}
+
 /// A path is a route as it stands, or none.
 pub fn path(data: &[u8]) {
     let Ok(uri) = Uri::try_from(data) else {
@@ -70,6 +76,11 @@ pub fn path(data: &[u8]) {
             );
         }
     }
+}
+
+/// Any bytes are a PROXY protocol header, or a fault.
+pub fn proxy_header(data: &[u8]) {
+    proxy::any_bytes(data);
 }
 
 /// Any answer of the token endpoint is a token or an error.
@@ -109,8 +120,18 @@ mod tests {
     }
 
     #[test]
+    fn the_forwarded_corpus_holds() {
+        replay("forwarded", super::forwarded);
+    }
+
+    #[test]
     fn the_path_corpus_holds() {
         replay("path", super::path);
+    }
+
+    #[test]
+    fn the_proxy_header_corpus_holds() {
+        replay("proxy_header", super::proxy_header);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! 6  gateway                                     the way of one request: read this first
 //! 5  upstream                                    builds what leaves from receipts, sends it
 //! 4  limit · credential · audit · telemetry      own state, do I/O, don't know each other
-//! 3  caller · subject · event · body · net       read a request; the audit record as data; TLS
+//! 3  caller · client · subject · event · body · net   read a request; the audit record as data; TLS
 //! 2  config                                      the settings
 //! 1  route                                       the allow-list
 //! 0  model                                       words
@@ -24,6 +24,7 @@ pub mod audit;
 pub mod body;
 pub mod caller;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod credential;
 pub mod edge;

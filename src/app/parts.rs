@@ -17,12 +17,12 @@ use crate::{
     caller::Callers,
     config::{Listen, SecretSource, Settings},
     credential::Credentials,
-    edge::{Desk, Door, Identity, IdentityError, Key, ListenError, Listener, Phase},
-    gateway::{Entrance, Gateway, Services},
+    edge::{Desk, Door, Identity, IdentityError, Key, ListenError, Listener, Phase, UnixAccess},
+    gateway::{Entrance, Gateway, Secrets, Services},
     limit::{HashKey, Limiter, LimitsError, NoRandomness},
     net::{Connector, SetupError},
     telemetry::metrics::Metrics,
-    upstream::Upstream,
+    upstream::{AddressProof, Upstream},
 };
 
 /// Why the process can't start, or a reload can't be taken.
@@ -101,7 +101,7 @@ impl Parts {
         )?);
         let (credentials, refresher) = Credentials::new(&settings.frontegg)?;
         let connector = Connector::to_identity(&settings.frontegg)?;
-        let callers = callers(settings)?;
+        let secrets = secrets(settings)?;
         let metrics = Arc::new(Metrics::new());
         let services = Services {
             limiter,
@@ -110,7 +110,7 @@ impl Parts {
         };
         let audit = AuditLog::open(&settings.audit, settings.frontegg.region).await?;
 
-        let worker = || Worker::new(settings, &callers, &services, audit.worker(), &connector);
+        let worker = || Worker::new(settings, &secrets, &services, audit.worker(), &connector);
         let here = worker();
         let mut others = Vec::new();
         for _ in 1..threads::wanted() {
@@ -158,7 +158,7 @@ impl Parts {
         settings: &Settings,
         vendor_changed: bool,
     ) -> Result<(), StartError> {
-        let (callers, admin_key) = (callers(settings)?, admin_key(settings)?);
+        let (secrets, admin_key) = (secrets(settings)?, admin_key(settings)?);
         let mut services = self.services.borrow().clone();
         services.limiter = Arc::new(services.limiter.reload(&settings.limits)?);
         let mut connector = None;
@@ -180,7 +180,7 @@ impl Parts {
         for worker in std::iter::once(&mut self.here)
             .chain(self.others.iter_mut().map(|(_thread, worker)| worker))
         {
-            worker.exchange(settings, &callers, &services, connector.as_ref());
+            worker.exchange(settings, &secrets, &services, connector.as_ref());
         }
         self.services.send_replace(services);
         self.admin_key.send_replace(admin_key);
@@ -203,7 +203,7 @@ impl Parts {
 impl Worker {
     fn new(
         settings: &Settings,
-        callers: &Arc<Callers>,
+        secrets: &Secrets,
         services: &Services,
         audit: Audit,
         connector: &Connector,
@@ -211,7 +211,7 @@ impl Worker {
         let upstream = Arc::new(Upstream::new(connector.clone()));
         let gateway = Gateway::new(
             settings,
-            Arc::clone(callers),
+            secrets.clone(),
             services.clone(),
             audit.clone(),
             Arc::clone(&upstream),
@@ -227,7 +227,7 @@ impl Worker {
     fn exchange(
         &mut self,
         settings: &Settings,
-        callers: &Arc<Callers>,
+        secrets: &Secrets,
         services: &Services,
         connector: Option<&Connector>,
     ) {
@@ -235,13 +235,7 @@ impl Worker {
             self.upstream = Arc::new(Upstream::new(connector.clone()));
         }
         let (audit, upstream) = (self.audit.clone(), Arc::clone(&self.upstream));
-        let gateway = Gateway::new(
-            settings,
-            Arc::clone(callers),
-            services.clone(),
-            audit,
-            upstream,
-        );
+        let gateway = Gateway::new(settings, secrets.clone(), services.clone(), audit, upstream);
         self.gateway.send_replace(Arc::new(gateway));
     }
 }
@@ -260,8 +254,12 @@ pub(super) fn doors(listens: &[Listen]) -> Result<Doors, StartError> {
             .map(Arc::new);
         let requests = Arc::new(Semaphore::new(listen.max_in_flight.get()));
         let connections = Arc::new(Semaphore::new(listen.max_connections.get()));
+        let access = UnixAccess {
+            mode: listen.unix_mode,
+            group: listen.unix_group,
+        };
         for bind in &listen.addresses {
-            let Some(listener) = Listener::bind(bind, listen.unix_mode)? else {
+            let Some(listener) = Listener::bind(bind, access)? else {
                 continue;
             };
             let entrance = Entrance::new(listen, bind, Arc::clone(&requests));
@@ -287,10 +285,14 @@ pub(super) fn doors(listens: &[Listen]) -> Result<Doors, StartError> {
     Ok((doors, rooms, identities))
 }
 
-fn callers(settings: &Settings) -> Result<Arc<Callers>, StartError> {
-    Callers::new(&settings.callers)
-        .map(Arc::new)
-        .map_err(secret("callers.token"))
+fn secrets(settings: &Settings) -> Result<Secrets, StartError> {
+    let callers = Callers::new(&settings.callers).map_err(secret("callers.token"))?;
+    let address_proof = AddressProof::read(&settings.frontegg)
+        .map_err(secret("frontegg.client_ip.shared_secret"))?;
+    Ok(Secrets {
+        callers: Arc::new(callers),
+        address_proof,
+    })
 }
 
 fn admin_key(settings: &Settings) -> Result<Option<Key>, StartError> {

@@ -14,7 +14,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::interval};
 use super::{Cause, Signal, Signals, parts::Parts};
 use crate::{
     audit::Control,
-    config::{self, Loaded, SecretSource, Settings, Sources},
+    config::{self, KnownBy, Loaded, SecretSource, Settings, Sources},
     edge::Identity,
     telemetry::log::Log,
 };
@@ -205,7 +205,15 @@ fn files(settings: &Settings) -> Vec<(String, PathBuf)> {
         secret("admin.key_file".to_owned(), key);
     }
     for (index, caller) in settings.callers.iter().enumerate() {
-        secret(format!("callers[{index}].token_file"), &caller.token);
+        match &caller.known_by {
+            KnownBy::Token(token) => secret(format!("callers[{index}].token_file"), token),
+            KnownBy::CertificateDns(_) | KnownBy::SpiffeId(_) | KnownBy::Uid(_) => {}
+        }
+    }
+    let frontegg = &settings.frontegg;
+    if let Some(shared) = &frontegg.client_ip_secret {
+        secret("frontegg.client_ip.shared_secret_file".to_owned(), shared);
+        secret("frontegg.client_id_file".to_owned(), &frontegg.client_id);
     }
     for tls in settings
         .listen
@@ -217,6 +225,9 @@ fn files(settings: &Settings) -> Vec<(String, PathBuf)> {
             ("listen.tls.private_key_file", &tls.private_key_file),
         ] {
             files.push((key.to_owned(), path.clone()));
+        }
+        if let Some(path) = &tls.client_ca_file {
+            files.push(("listen.tls.client_ca_file".to_owned(), path.clone()));
         }
     }
     files

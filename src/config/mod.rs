@@ -8,6 +8,7 @@
 //! Every mistake is found in one go and told with its key, its place and the mend. No
 //! text made here repeats a secret, or a value that may be one.
 
+mod caller;
 mod changes;
 mod check;
 mod entries;
@@ -19,6 +20,7 @@ mod meant;
 mod nearest;
 mod pattern;
 mod problem;
+mod proxies;
 mod quotas;
 mod schema;
 mod secret;
@@ -32,16 +34,18 @@ mod tests;
 
 use std::net::SocketAddr;
 
+pub use caller::{Caller, KnownBy};
 pub use changes::{changed_keys, reload_blockers};
 pub use keys::{KEYS, Key, Repeats, SECTIONS, Section};
 pub use kind::Kind;
 pub use meaning::Verdict;
 pub use pattern::Pattern;
 pub use problem::{Origin, Problem, Problems};
+pub use proxies::TrustedProxies;
 pub use schema::schema;
 pub use secret::SecretSource;
 pub use settings::{
-    Admin, Audit, Bind, Caller, Durability, Egress, EmailForm, Frontegg, Headers, Limits, Listen,
+    Admin, Audit, Bind, Durability, Egress, EmailForm, Frontegg, Headers, Limits, Listen,
     ListenTls, LogFormat, Mode, OnFailure, Output, Policy, Routes, Settings, Shutdown, Subject,
     SubjectFrom, Telemetry,
 };

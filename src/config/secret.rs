@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// A secret as configured: the text itself, or a file that is read again when it changes.
 #[derive(Clone, Debug)]
@@ -41,6 +41,59 @@ impl SecretSource {
                 Ok(SecretString::from(text))
             }
             Self::Inline(secret) => Ok(secret.clone()),
+        }
+    }
+
+    /// A secret and, while one takes the other's place, a second one: one a line.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and where there are more than two, or one is empty.
+    pub fn read_two(&self) -> io::Result<Vec<SecretString>> {
+        let text = self.read()?;
+        let secrets: Vec<_> = text
+            .expose_secret()
+            .lines()
+            .map(SecretString::from)
+            .collect();
+        let is_empty = |secret: &SecretString| secret.expose_secret().is_empty();
+        let what = match secrets.len() {
+            1 | 2 if !secrets.iter().any(is_empty) => return Ok(secrets),
+            1 | 2 => "a line is empty",
+            _ => "there are more than two lines: the secret, and at most the one that follows it",
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidData, what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_most_two_secrets_stand_in_one_place() {
+        let read = |text: &str| {
+            let secrets = SecretSource::Inline(SecretString::from(text))
+                .read_two()
+                .ok()?;
+            Some(
+                secrets
+                    .iter()
+                    .map(|secret| secret.expose_secret().to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let some = |secrets: &[&str]| {
+            Some(
+                secrets
+                    .iter()
+                    .map(|&text| text.to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(read("one"), some(&["one"]));
+        assert_eq!(read("one\r\ntwo\n"), some(&["one", "two"]));
+        for bad in ["one\n\ntwo", "\none", "one\ntwo\nthree", ""] {
+            assert_eq!(read(bad), None, "{bad:?}");
         }
     }
 }

@@ -14,9 +14,9 @@ use std::{
 use http::{HeaderName, HeaderValue, Uri, uri::Authority};
 use rustls::RootCertStore;
 
-use super::{pattern::Pattern, secret::SecretSource};
+use super::{caller::Caller, pattern::Pattern, proxies::TrustedProxies, secret::SecretSource};
 use crate::{
-    model::{CallerName, Quota, Region, TenantId, UserId},
+    model::{Quota, Region, TenantId, UserId},
     route::Operation,
 };
 
@@ -59,6 +59,10 @@ pub struct Listen {
     pub allowed_hosts: Vec<String>,
     /// Values accepted in `Origin`, lower case.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Whose word on the user's address is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Each connection starts with a PROXY protocol header, from one of those.
+    pub proxy_protocol: bool,
     /// Connections at once.
     pub max_connections: NonZeroUsize,
     /// Requests at once.
@@ -75,6 +79,8 @@ pub struct Listen {
     pub idle_timeout: Duration,
     /// Permission bits of a unix socket.
     pub unix_mode: u32,
+    /// The group that a unix socket belongs to; `None`: this process's own.
+    pub unix_group: Option<u32>,
     /// TLS on the TCP addresses; `None`: plain HTTP.
     pub tls: Option<ListenTls>,
 }
@@ -164,6 +170,8 @@ pub struct Frontegg {
     pub http2: bool,
     /// How to get out.
     pub proxy: Egress,
+    /// Makes the vendor believe the user's address; `None`: it isn't told.
+    pub client_ip_secret: Option<SecretSource>,
 }
 
 /// The way to the vendor.
@@ -229,19 +237,6 @@ pub enum SubjectFrom {
         /// Names the user.
         user: HeaderName,
     },
-}
-
-/// One `[[callers]]`.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// For the audit log and metrics.
-    pub name: CallerName,
-    /// Its bearer secret.
-    pub token: SecretSource,
-    /// What it may do, of what [`Routes`] lets through.
-    pub operations: Vec<Operation>,
-    /// For whom; `None`: for all.
-    pub tenants: Option<Vec<TenantId>>,
 }
 
 /// `[limits]`.

@@ -4,17 +4,17 @@ use std::{
     fs, io,
     net::SocketAddr,
     os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
+        fs::{FileTypeExt, PermissionsExt, chown},
         net as unix,
     },
     path::{Path, PathBuf},
 };
 
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::serve::Detached;
-use crate::{config::Bind, event::Peer};
+use crate::{config::Bind, event::Peer, model::Proof};
 
 /// Connections that wait for us to accept them.
 const BACKLOG: i32 = 4_096;
@@ -26,6 +26,15 @@ pub enum Listener {
     Tcp(TcpListener),
     /// A unix socket; its file goes when this does.
     Unix(UnixListener, SocketFile),
+}
+
+/// Who may connect to a unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnixAccess {
+    /// Its file's permission bits.
+    pub mode: u32,
+    /// Its file's group; `None`: this process's own.
+    pub group: Option<u32>,
 }
 
 /// An accepted connection.
@@ -65,7 +74,7 @@ impl Listener {
     ///
     /// # Errors
     /// With the address as configured.
-    pub fn bind(bind: &Bind, unix_mode: u32) -> Result<Option<Self>, ListenError> {
+    pub fn bind(bind: &Bind, access: UnixAccess) -> Result<Option<Self>, ListenError> {
         match bind {
             Bind::Tcp { address, optional } => match tcp(*address) {
                 Ok(listener) => Ok(Some(Self::Tcp(listener))),
@@ -75,14 +84,12 @@ impl Listener {
                     cause,
                 }),
             },
-            Bind::Unix(path) => {
-                unix_socket(path, unix_mode)
-                    .map(Some)
-                    .map_err(|cause| ListenError {
-                        address: format!("unix:{}", path.display()),
-                        cause,
-                    })
-            }
+            Bind::Unix(path) => unix_socket(path, access)
+                .map(Some)
+                .map_err(|cause| ListenError {
+                    address: format!("unix:{}", path.display()),
+                    cause,
+                }),
         }
     }
 
@@ -103,17 +110,23 @@ impl Listener {
         matches!(self, Self::Tcp(_))
     }
 
-    pub(super) async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Peer, Proof)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // an answer is one small write: it must not wait for the next
                 stream.set_nodelay(true)?;
-                Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
+                Ok((Socket::Tcp(stream), Peer::Tcp(peer), Proof::default()))
             }
             Self::Unix(listener, _) => {
                 let (stream, _unnamed) = listener.accept().await?;
-                Ok((Socket::Unix(stream), Peer::Unix))
+                // as it was when it connected: a process that changes its user later gains nothing.
+                // Whose user can't be told is nobody.
+                let proof = Proof {
+                    uid: stream.peer_cred().ok().map(|credentials| credentials.uid()),
+                    certificate: None,
+                };
+                Ok((Socket::Unix(stream), Peer::Unix, proof))
             }
         }
     }
@@ -146,13 +159,20 @@ fn is_without_family(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-fn unix_socket(path: &Path, mode: u32) -> io::Result<Listener> {
+fn unix_socket(path: &Path, access: UnixAccess) -> io::Result<Listener> {
     remove_stale(path)?;
-    let listener = unix::UnixListener::bind(path)?;
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile(path.to_owned());
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    listener.set_nonblocking(true)?;
-    Ok(Listener::Unix(UnixListener::from_std(listener)?, file))
+    fs::set_permissions(path, fs::Permissions::from_mode(access.mode))?;
+    if access.group.is_some() {
+        chown(path, None, access.group)?;
+    }
+    // SECURITY: last, so that nobody connects while the file is still open to more.
+    socket.listen(BACKLOG)?;
+    let listener = UnixListener::from_std(socket.into())?;
+    Ok(Listener::Unix(listener, file))
 }
 
 /// Removes a socket that nobody listens on any more: the one of a gateway that was killed.
@@ -174,7 +194,33 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
+
+    const OWNER: UnixAccess = UnixAccess {
+        mode: 0o600,
+        group: None,
+    };
+
+    #[tokio::test]
+    async fn a_unix_socket_knows_who_connects() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.sock");
+        let group = fs::metadata(folder.path()).unwrap().gid();
+        let access = UnixAccess {
+            mode: 0o640,
+            group: Some(group),
+        };
+        let listener = Listener::bind(&Bind::Unix(path.clone()), access)
+            .unwrap()
+            .unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.mode() & 0o777, found.gid()), (0o640, group));
+        let _peer = unix::UnixStream::connect(&path).unwrap();
+        let (_socket, peer, proof) = listener.accept().await.unwrap();
+        assert_eq!((peer, proof.uid), (Peer::Unix, Some(found.uid())));
+    }
 
     #[tokio::test]
     async fn a_stale_unix_socket_is_replaced_and_the_own_one_removed() {
@@ -183,12 +229,12 @@ mod tests {
         drop(unix::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "std leaves the file");
         let bind = Bind::Unix(path.clone());
-        let listener = Listener::bind(&bind, 0o600).unwrap().unwrap();
+        let listener = Listener::bind(&bind, OWNER).unwrap().unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        let second = Listener::bind(&bind, 0o600).unwrap_err();
+        let second = Listener::bind(&bind, OWNER).unwrap_err();
         assert!(
             second.to_string().contains("another process listens there"),
             "{second}"
@@ -202,7 +248,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("precious");
         fs::write(&path, "data").unwrap();
-        assert!(Listener::bind(&Bind::Unix(path.clone()), 0o600).is_err());
+        assert!(Listener::bind(&Bind::Unix(path.clone()), OWNER).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "data");
     }
 
@@ -215,7 +261,7 @@ mod tests {
                 address,
                 optional: true,
             },
-            0,
+            OWNER,
         )
         .unwrap_err();
         assert!(

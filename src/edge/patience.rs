@@ -23,7 +23,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::drain::{Ear, Word};
+use super::{
+    certificate::CertificateFault,
+    drain::{Ear, Word},
+    proxy::HeaderFault,
+};
 
 /// The limits of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,12 @@ pub(super) struct Pulse {
 pub(super) enum ConnectionError {
     #[error("it was silent for too long")]
     Silent,
+    #[error("its client certificate can't be used: {0}")]
+    Certificate(#[from] CertificateFault),
+    #[error("it is not from a trusted proxy, and only these are served here")]
+    NotFromProxy,
+    #[error("it has no PROXY protocol header: {0}")]
+    Proxy(#[from] HeaderFault),
     #[error(transparent)]
     Served(Box<dyn std::error::Error + Send + Sync>),
 }

@@ -21,20 +21,22 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    time::{sleep, timeout},
+    sync::{OwnedSemaphorePermit, mpsc, watch},
+    time::sleep,
 };
 
 use super::{
+    certificate,
+    door::Door,
     drain::{Drain, Word},
     listen::{Listener, Socket},
-    patience::{ConnectionError, Felt, Patience, Pulse, Watched},
-    tls::Identity,
+    patience::{ConnectionError, Felt, Pulse, Watched},
 };
 use crate::{
-    config::Listen,
+    client::Source,
     event::Peer,
-    gateway::{Entrance, Gateway},
+    gateway::{Connection, Gateway},
+    model::{Deadline, Proof},
     telemetry::metrics::Metrics,
 };
 
@@ -52,38 +54,6 @@ const LOST: &str = "a connection was lost on its way to its thread";
 /// A silent HTTP/2 peer is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// One address: what is asked of its connections and requests.
-#[derive(Debug)]
-pub struct Door {
-    entrance: Entrance,
-    patience: Patience,
-    max_headers: usize,
-    tls: Option<Arc<Identity>>,
-    connections: Arc<Semaphore>,
-}
-
-impl Door {
-    /// The door of one address of `listen`; `connections` is shared with its other addresses.
-    #[must_use]
-    pub fn new(
-        listen: &Listen,
-        entrance: Entrance,
-        tls: Option<Arc<Identity>>,
-        connections: Arc<Semaphore>,
-    ) -> Self {
-        Self {
-            entrance,
-            patience: Patience {
-                header: listen.header_timeout,
-                idle: listen.idle_timeout,
-            },
-            max_headers: listen.max_headers,
-            tls,
-            connections,
-        }
-    }
-}
-
 /// A connection that waits to be served.
 #[derive(Debug)]
 pub struct Arrival {
@@ -95,6 +65,7 @@ pub struct Arrival {
 #[derive(Debug)]
 struct Visit {
     peer: Peer,
+    proof: Proof,
     door: Arc<Door>,
     word: Word,
     _room: OwnedSemaphorePermit,
@@ -170,7 +141,7 @@ impl Seat {
 /// Accepts until dropped.
 pub async fn accept(listener: Listener, door: Arc<Door>, crew: Arc<Crew>, drain: Drain) {
     loop {
-        let (socket, peer) = match listener.accept().await {
+        let (socket, peer, proof) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
@@ -188,6 +159,7 @@ pub async fn accept(listener: Listener, door: Arc<Door>, crew: Arc<Crew>, drain:
         };
         let visit = Visit {
             peer,
+            proof,
             door: Arc::clone(&door),
             word: drain.word(),
             _room: room,
@@ -241,7 +213,7 @@ impl Workplace {
         drop(tokio::spawn(async move {
             let served = match socket {
                 Socket::Tcp(stream) => self.greet(stream, visit).await,
-                Socket::Unix(stream) => self.speak(stream, visit).await,
+                Socket::Unix(stream) => self.greet(stream, visit).await,
                 Socket::Detached(_) => Ok(()), // attached before it is served
             };
             if let Err(error) = served {
@@ -251,41 +223,61 @@ impl Workplace {
         }));
     }
 
-    /// TLS first, where the listener has it.
-    async fn greet(self, stream: TcpStream, visit: Visit) -> Result<(), ConnectionError> {
-        let Some(identity) = &visit.door.tls else {
-            return self.speak(stream, visit).await;
+    /// What comes before HTTP: from where a proxy passes it on, and TLS, where the listener has
+    /// them.
+    async fn greet<S>(self, mut stream: S, mut visit: Visit) -> Result<(), ConnectionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let door = Arc::clone(&visit.door);
+        let deadline = Deadline::after(door.patience.header);
+        let source = deadline
+            .run(door.source(&mut stream, visit.peer))
+            .await
+            .map_err(|_elapsed| ConnectionError::Silent)??;
+        let Some(identity) = &door.tls else {
+            return self.speak(stream, source, visit).await;
         };
-        let handshake = identity.acceptor().accept(stream);
-        let stream = timeout(visit.door.patience.header, handshake)
+        let stream = deadline
+            .run(identity.acceptor().accept(stream))
             .await
             .map_err(|_elapsed| ConnectionError::Silent)?
             .map_err(|error| ConnectionError::Served(error.into()))?;
-        self.speak(stream, visit).await
+        let (_stream, session) = stream.get_ref();
+        visit.proof.certificate = certificate::names(session.peer_certificates())?;
+        self.speak(stream, source, visit).await
     }
 
     /// HTTP, in whichever version the peer speaks.
-    async fn speak<S>(self, socket: S, visit: Visit) -> Result<(), ConnectionError>
+    async fn speak<S>(self, socket: S, source: Source, visit: Visit) -> Result<(), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Visit {
             peer,
+            proof,
             door,
             word,
             _room,
         } = visit;
+        let connection = Connection {
+            peer,
+            proof,
+            source,
+        };
         let (pulse, patience) = (Pulse::new(), door.patience);
         let io = TokioIo::new(Felt {
             socket,
             pulse: Arc::clone(&pulse),
         });
         let (builder, felt) = (protocol(door.max_headers), Arc::clone(&pulse));
+        let here = Arc::new((door, connection));
         let service = service_fn(move |request: Request<Incoming>| {
             let gateway = Arc::clone(&self.gateway.borrow());
-            let (door, busy) = (Arc::clone(&door), felt.request());
+            let (here, busy) = (Arc::clone(&here), felt.request());
             async move {
-                let answer = gateway.handle(&door.entrance, peer, request).await;
+                let (door, connection) = &*here;
+                let answer = gateway.handle(&door.entrance, connection, request).await;
                 drop(busy);
                 Ok::<_, Infallible>(answer)
             }

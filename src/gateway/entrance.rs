@@ -4,13 +4,22 @@
 //! rebinding (so `Host` must be a name that is served) nor by a cross-site form (so `Origin`
 //! must be one that is allowed; forms and `fetch` both send it, and browsers that say
 //! `Sec-Fetch-Site` are believed when they say cross-site).
+//!
+//! It also says from where the user comes ([`crate::client`]), as that depends on which proxies
+//! this listener trusts.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::Authority};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::{Bind, Listen};
+use super::headers::{self, PrivateHeaders};
+use crate::{
+    client::{Disagreement, Source},
+    config::{Bind, Listen, TrustedProxies},
+};
+
+pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What one listener asks of its requests.
 #[derive(Debug)]
@@ -21,6 +30,7 @@ pub struct Entrance {
     hosts: Hosts,
     origins: Vec<HeaderValue>,
     max_headers: usize,
+    proxies: TrustedProxies,
     /// Shared by all addresses of one `[listen]`.
     in_flight: Arc<Semaphore>,
 }
@@ -36,6 +46,9 @@ enum Hosts {
 /// Why a request does not get through the door.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntranceError {
+    /// A header of which there can be only one is there more than once.
+    #[error("header {0} is there more than once")]
+    HeaderDoubled(&'static str),
     /// A header that the gateway reads or sets is declared hop-by-hop, or the connection was
     /// asked to become another protocol.
     #[error("header {0} is not allowed here")]
@@ -73,6 +86,7 @@ impl Entrance {
             hosts,
             origins: listen.allowed_origins.clone(),
             max_headers: listen.max_headers,
+            proxies: listen.trusted_proxies.clone(),
             in_flight,
         }
     }
@@ -82,6 +96,20 @@ impl Entrance {
         Arc::clone(&self.in_flight)
             .try_acquire_owned()
             .map_err(|_full| EntranceError::Overloaded)
+    }
+
+    /// Whose word on the user's address is believed here.
+    pub const fn proxies(&self) -> &TrustedProxies {
+        &self.proxies
+    }
+
+    /// The user's address, where it is known.
+    pub(super) fn client(
+        &self,
+        source: Source,
+        headers: &HeaderMap,
+    ) -> Result<Option<IpAddr>, Disagreement> {
+        source.client(&self.proxies, headers)
     }
 
     /// Checks a request's head. `private` names the headers that may not be declared hop-by-hop.
@@ -98,16 +126,17 @@ impl Entrance {
             return Err(EntranceError::HostNotServed);
         }
         self.check_origin(&head.headers)?;
+        headers::check_single(&head.headers)?;
         private.check(&head.headers)
     }
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), EntranceError> {
         let mut origins = headers.get_all(header::ORIGIN).iter().peekable();
         if origins.peek().is_none() {
-            let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-            return match site {
-                None | Some(b"none" | b"same-origin") => Ok(()),
-                Some(_) => Err(EntranceError::OriginNotAllowed),
+            return if is_cross_site(headers) {
+                Err(EntranceError::OriginNotAllowed)
+            } else {
+                Ok(())
             };
         }
         if origins.all(|origin| self.origins.contains(origin)) {
@@ -126,6 +155,12 @@ impl Hosts {
             Self::Loopback => is_loopback(host),
         }
     }
+}
+
+/// Whether a browser says that another site made it send this (the Fetch Metadata standard).
+pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    sites.any(|site| !matches!(site.as_bytes(), b"none" | b"same-origin"))
 }
 
 /// `localhost`, a name below it (RFC 6761), or a loopback address.
@@ -168,48 +203,6 @@ pub(crate) fn one_host(uri: &Uri, headers: &HeaderMap) -> Result<String, Entranc
     Ok(authority.host().to_owned())
 }
 
-/// Names of headers that the gateway reads or sets, so that nobody else may take them away.
-///
-/// A `Connection` field makes the fields that it names hop-by-hop: a proxy in between drops
-/// them (RFC 9110 7.6.1). Named there, one of ours would be read by some and not by others.
-#[derive(Debug)]
-pub(super) struct PrivateHeaders(Vec<HeaderName>);
-
-impl PrivateHeaders {
-    pub(super) fn new(read: impl IntoIterator<Item = HeaderName>) -> Self {
-        Self(read.into_iter().collect())
-    }
-
-    fn check(&self, headers: &HeaderMap) -> Result<(), EntranceError> {
-        if headers.contains_key(header::UPGRADE) {
-            return Err(EntranceError::HeaderNotAllowed("upgrade"));
-        }
-        for field in headers.get_all(header::CONNECTION) {
-            let text = field
-                .to_str()
-                .map_err(|_bytes| EntranceError::HeaderNotAllowed("connection"))?;
-            if text.split(',').any(|token| self.names(token.trim())) {
-                return Err(EntranceError::HeaderNotAllowed("connection"));
-            }
-        }
-        Ok(())
-    }
-
-    fn names(&self, token: &str) -> bool {
-        let starts = |prefix: &str| {
-            token
-                .get(..prefix.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        };
-        starts("frontegg-")
-            || starts("x-frontegg-")
-            || self
-                .0
-                .iter()
-                .any(|name| token.eq_ignore_ascii_case(name.as_str()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, Request};
@@ -235,6 +228,7 @@ mod tests {
                 .map(|origin| HeaderValue::from_static(origin))
                 .collect(),
             max_headers: 10,
+            proxies: TrustedProxies::default(),
             in_flight: Arc::new(Semaphore::new(1)),
         }
     }
@@ -337,6 +331,11 @@ mod tests {
             ],
             &[("host", "a"), ("sec-fetch-site", "cross-site")],
             &[("host", "a"), ("sec-fetch-site", "same-site")],
+            &[
+                ("host", "a"),
+                ("sec-fetch-site", "none"),
+                ("sec-fetch-site", "cross-site"),
+            ],
         ] {
             assert_eq!(
                 check(&door, "/", fields),
@@ -347,35 +346,6 @@ mod tests {
         assert_eq!(
             check(&door, "/", &[("host", "a"), ("sec-fetch-site", "none")]),
             Ok(())
-        );
-    }
-
-    #[test]
-    fn a_header_of_ours_is_not_taken_away() {
-        let door = door(Hosts::Any, &[]);
-        for value in [
-            "Authorization",
-            "close, frontegg-tenant-id",
-            "X-Frontegg-Sdk",
-        ] {
-            let refused = check(&door, "/", &[("host", "a"), ("connection", value)]);
-            assert_eq!(
-                refused,
-                Err(EntranceError::HeaderNotAllowed("connection")),
-                "{value}"
-            );
-        }
-        assert_eq!(
-            check(
-                &door,
-                "/",
-                &[("host", "a"), ("connection", "keep-alive, x-other")]
-            ),
-            Ok(())
-        );
-        assert_eq!(
-            check(&door, "/", &[("host", "a"), ("upgrade", "websocket")]),
-            Err(EntranceError::HeaderNotAllowed("upgrade"))
         );
     }
 

@@ -1,6 +1,7 @@
 //! The way of one request through the gateway. Read this first.
 //!
-//! 1. `entrance`: room for one more; one `Host` that is served; `Origin`; no header of ours taken away
+//! 1. `entrance`: room for one more; one `Host` that is served; `Origin`; no header of ours taken
+//!    away; from where the user comes ([`crate::client`])
 //! 2. [`crate::route`]: exact match of the raw path, method, let through, query
 //! 3. [`crate::caller`]: who calls, and may they do this
 //! 4. [`crate::body`]: read whole and bounded, one strict JSON object, every proof there
@@ -22,11 +23,13 @@
 
 mod entrance;
 mod finish;
+mod given;
+mod headers;
 mod problem;
 mod rejection;
 mod trail;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -38,10 +41,11 @@ use hyper::body::{Body as _, Incoming};
 use jiff::Timestamp;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use entrance::PrivateHeaders;
 pub use entrance::{Entrance, EntranceError};
 pub(crate) use entrance::{is_loopback, one_host};
 use finish::Finish;
+pub use given::{Connection, Secrets, Services};
+use headers::PrivateHeaders;
 use problem::problem;
 use rejection::Rejection;
 use trail::Trail;
@@ -51,13 +55,12 @@ use crate::{
     body,
     caller::Callers,
     config::{self, Settings, SubjectFrom},
-    credential::{Bearer, Credentials},
-    event::{Peer, UpstreamNote},
-    limit::{Attempt, Charge, Limiter},
+    credential::Bearer,
+    event::UpstreamNote,
+    limit::{Attempt, Charge},
     model::{Deadline, Subaddress},
     route::{Facts, OnUnauthorized, RouteTable},
     subject::Subject,
-    telemetry::metrics::Metrics,
     upstream::{Blueprint, Outgoing, Reply, Upstream, UpstreamError},
 };
 
@@ -66,17 +69,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The body of an answer: whole, bounded.
 pub type Body = Full<Bytes>;
-
-/// What the gateway works with besides its settings. Made once; it outlives every reload.
-#[derive(Clone, Debug)]
-pub struct Services {
-    /// Counts attempts.
-    pub limiter: Arc<Limiter>,
-    /// Has the credential.
-    pub credentials: Credentials,
-    /// Counts everything.
-    pub metrics: Arc<Metrics>,
-}
 
 /// One thread's gateway, as configured at present. A reload makes a new one.
 #[derive(Debug)]
@@ -100,6 +92,7 @@ struct Admission {
     target: PathAndQuery,
     body: Bytes,
     subject: Subject,
+    client: Option<IpAddr>,
     charge: Charge,
     /// Held until the answer is made and recorded.
     room: OwnedSemaphorePermit,
@@ -110,12 +103,13 @@ impl Gateway {
     #[must_use]
     pub fn new(
         settings: &Settings,
-        callers: Arc<Callers>,
+        secrets: Secrets,
         services: Services,
         audit: Audit,
         upstream: Arc<Upstream>,
     ) -> Self {
-        let blueprint = Blueprint::new(&settings.frontegg, &settings.headers);
+        let blueprint =
+            Blueprint::new(&settings.frontegg, &settings.headers, secrets.address_proof);
         let subject_headers = match &settings.subject.from {
             SubjectFrom::Fixed { .. } => Vec::new(),
             SubjectFrom::Headers { tenant, user } => vec![tenant.clone(), user.clone()],
@@ -124,7 +118,7 @@ impl Gateway {
         Self {
             routes: RouteTable::new(&settings.routes.allowed),
             private: PrivateHeaders::new(blueprint.names().cloned().chain(subject_headers)),
-            callers,
+            callers: secrets.callers,
             body: body::Rules {
                 recover_extra_fields: settings.routes.recover_extra_fields.clone(),
                 subaddress: if fold {
@@ -147,12 +141,14 @@ impl Gateway {
     pub async fn handle(
         self: Arc<Self>,
         entrance: &Entrance,
-        peer: Peer,
+        connection: &Connection,
         request: Request<Incoming>,
     ) -> Response<Body> {
         let (head, incoming) = request.into_parts();
-        let mut trail = Trail::start(&self.audit, &self.services.metrics, peer, &head.headers);
-        match self.admit(&mut trail, entrance, &head, incoming).await {
+        let (audit, metrics) = (&self.audit, &self.services.metrics);
+        let mut trail = Trail::start(audit, metrics, connection.peer, &head.headers);
+        let admitted = self.admit(&mut trail, entrance, connection, &head, incoming);
+        match admitted.await {
             Ok(admission) => Finish::new(self.exchange(trail, head, admission)).await,
             Err(rejection) => {
                 let mut no = refuse(trail, &rejection).await;
@@ -169,6 +165,7 @@ impl Gateway {
         &self,
         trail: &mut Trail,
         entrance: &Entrance,
+        connection: &Connection,
         head: &Parts,
         incoming: Incoming,
     ) -> Result<Admission, Rejection> {
@@ -180,13 +177,17 @@ impl Gateway {
             Ok(matched) => trail.route(matched),
             Err(error) => trail.operation(error.operation()),
         }
+        let client = entrance.client(connection.source, &head.headers);
+        trail.client(client.unwrap_or_default());
         let room = entrance.enter()?;
         entrance.check(head, &self.private)?;
 
-        let matched = matched?;
+        let (matched, client) = (matched?, client?);
         let facts = matched.facts();
 
-        let caller = self.callers.identify(&head.headers, facts.operation);
+        let caller = self
+            .callers
+            .identify(&connection.proof, &head.headers, facts.operation);
         let caller = caller.inspect_err(|error| trail.caller(error.name()))?;
         trail.caller(caller.name());
 
@@ -206,12 +207,12 @@ impl Gateway {
             &Attempt {
                 operation: facts.operation,
                 email: body.email.as_ref(),
-                client: None,
+                client,
                 device: matched.parameter().map(|parameter| parameter.as_str()),
                 user: subject.user(),
                 login_token: body.login_token.as_deref(),
                 phone: body.phone.as_deref(),
-                address_sent: false,
+                address_sent: client.is_some() && self.blueprint.tells_addresses(),
             },
         )?;
         let target = matched.target().clone();
@@ -220,6 +221,7 @@ impl Gateway {
             target,
             body: body.bytes,
             subject,
+            client,
             charge,
             room,
         })
@@ -258,11 +260,12 @@ impl Gateway {
             Ok(mut reply) => {
                 let Admission {
                     facts,
+                    client,
                     charge,
                     room,
                     ..
                 } = admission;
-                self.settle(facts, charge, &mut reply);
+                self.settle(facts, client, charge, &mut reply);
                 let response = answer(trail, reply).await;
                 drop(room);
                 response
@@ -323,6 +326,7 @@ impl Gateway {
             path_and_query: &admission.target,
             tenant: admission.subject.tenant(),
             user: admission.subject.user(),
+            client: admission.client,
             request_id: trail.request_id(),
             caller_headers: &head.headers,
             body: &admission.body,
@@ -341,12 +345,13 @@ impl Gateway {
     }
 
     /// What the vendor's answer means for the limits.
-    fn settle(&self, facts: &Facts, charge: Charge, reply: &mut Reply) {
+    fn settle(&self, facts: &Facts, client: Option<IpAddr>, charge: Charge, reply: &mut Reply) {
         if reply.status().is_success() {
             charge.accepted();
         } else if reply.status() == StatusCode::TOO_MANY_REQUESTS {
             let wait = reply.pause(Timestamp::now());
-            self.services.limiter.pause(facts.operation, None, wait);
+            let counted = client.filter(|_address| self.blueprint.tells_addresses());
+            self.services.limiter.pause(facts.operation, counted, wait);
         }
     }
 }

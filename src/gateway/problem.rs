@@ -65,6 +65,7 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
         Rejection::Audit(_)
         | Rejection::Body(_)
         | Rejection::Caller(_)
+        | Rejection::Client(_)
         | Rejection::Credential(_)
         | Rejection::Entrance(_)
         | Rejection::Route(_)

@@ -11,8 +11,9 @@ use http::StatusCode;
 
 use super::entrance::EntranceError;
 use crate::{
-    audit::NotAccepted, body::BodyError, caller::CallerError, credential::CredentialError,
-    limit::Refusal, route::RouteError, subject::SubjectError, upstream::UpstreamError,
+    audit::NotAccepted, body::BodyError, caller::CallerError, client::Disagreement,
+    credential::CredentialError, limit::Refusal, route::RouteError, subject::SubjectError,
+    upstream::UpstreamError,
 };
 
 /// The gateway's no.
@@ -24,6 +25,8 @@ pub(super) enum Rejection {
     Body(#[from] BodyError),
     #[error(transparent)]
     Caller(#[from] CallerError),
+    #[error(transparent)]
+    Client(#[from] Disagreement),
     #[error(transparent)]
     Credential(#[from] CredentialError),
     #[error(transparent)]
@@ -62,9 +65,11 @@ impl Rejection {
             Self::Body(B::TooLarge { .. })                => (S::PAYLOAD_TOO_LARGE,               "body-too-large",            "Body too large",                  WRONG),
             Self::Body(B::UnsupportedMediaType)           => (S::UNSUPPORTED_MEDIA_TYPE,          "unsupported-media-type",    "Unsupported media type",          WRONG),
             Self::Caller(C::NotAllowed(_))                => (S::FORBIDDEN,                       "caller-not-allowed",        "Caller not allowed",              DENIED),
-            Self::Caller(C::Unknown)                      => (S::UNAUTHORIZED,                    "caller-unknown",            "Caller unknown",                  DENIED),
+            Self::Caller(C::Ambiguous | C::Unknown)       => (S::UNAUTHORIZED,                    "caller-unknown",            "Caller unknown",                  DENIED),
+            Self::Client(Disagreement)                    => (S::BAD_REQUEST,                     "header-not-allowed",        "Header not allowed",              WRONG),
             Self::Credential(_)                           => (S::SERVICE_UNAVAILABLE,             "credential-unavailable",    "Credential unavailable",          "destination_unavailable"),
-            Self::Entrance(E::HeaderNotAllowed(_))        => (S::BAD_REQUEST,                     "header-not-allowed",        "Header not allowed",              WRONG),
+            Self::Entrance(E::HeaderDoubled(_) | E::HeaderNotAllowed(_))
+                                                          => (S::BAD_REQUEST,                     "header-not-allowed",        "Header not allowed",              WRONG),
             Self::Entrance(E::HostMissing)                => (S::BAD_REQUEST,                     "host-missing",              "Host missing",                    WRONG),
             Self::Entrance(E::HostNotServed)              => (S::MISDIRECTED_REQUEST,             "host-not-served",           "Host not served",                 DENIED),
             Self::Entrance(E::OriginNotAllowed)           => (S::FORBIDDEN,                       "origin-not-allowed",        "Origin not allowed",              DENIED),
@@ -99,8 +104,14 @@ impl Rejection {
             Self::Caller(CallerError::NotAllowed(_)) => {
                 "This caller is not allowed this operation. The operator grants it in callers.operations."
             }
+            Self::Caller(CallerError::Ambiguous) => {
+                "The token, the client certificate and the user at the other end of the socket name different callers. Show what belongs to one."
+            }
             Self::Caller(CallerError::Unknown) => {
-                "Send this caller's token once, in the header x-mfa-gateway-key."
+                "Send this caller's token once, in the header x-mfa-gateway-key, or connect with its client certificate or as its user: whichever the operator has configured."
+            }
+            Self::Client(Disagreement) => {
+                "X-Forwarded-For and Forwarded name different users. The operator has the proxy in front write one of them and remove the other."
             }
             Self::Credential(_) => {
                 "The gateway has no valid credential for the identity provider at present. Try again later; the operator finds the cause in the log."
@@ -142,6 +153,7 @@ impl Rejection {
             Self::Credential(error) => Some(whole_seconds(error.retry_after).max(1)),
             Self::Body(_)
             | Self::Caller(_)
+            | Self::Client(_)
             | Self::Entrance(_)
             | Self::Limit(_)
             | Self::Route(_)
@@ -157,6 +169,7 @@ impl Rejection {
             Self::Audit(_)
             | Self::Body(_)
             | Self::Caller(_)
+            | Self::Client(_)
             | Self::Credential(_)
             | Self::Entrance(_)
             | Self::Limit(_)
@@ -197,6 +210,7 @@ fn body_detail(error: &BodyError) -> Cow<'static, str> {
 
 fn entrance_detail(error: &EntranceError) -> Cow<'static, str> {
     match error {
+        EntranceError::HeaderDoubled(name) => format!("Send the header {name} once.").into(),
         EntranceError::HeaderNotAllowed("connection") => "The Connection header names a header that the gateway reads or sets; send that one end to end.".into(),
         EntranceError::HeaderNotAllowed(name) => format!("The header {name} is not allowed: this connection stays HTTP.").into(),
         EntranceError::HostMissing => "Send exactly one Host, the one of the request's target.".into(),

@@ -6,6 +6,7 @@
 //! request's future) or a bug unwinds, by `Drop`.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -75,6 +76,10 @@ impl Trail {
 
     pub(super) const fn request_id(&self) -> RequestId {
         self.event.request_id
+    }
+
+    pub(super) fn client(&mut self, address: Option<IpAddr>) {
+        self.event.client = address;
     }
 
     pub(super) fn operation(&mut self, operation: Option<Operation>) {

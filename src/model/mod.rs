@@ -7,11 +7,13 @@
 mod deadline;
 mod email;
 mod ids;
+mod proof;
 mod quota;
 mod region;
 
 pub use deadline::{Deadline, Elapsed};
 pub use email::{CanonicalEmail, EmailError, EmailKey, Subaddress};
 pub use ids::{CallerName, IdError, PathParameter, RequestId, TenantId, UserId};
+pub use proof::{CertificateNames, Proof};
 pub use quota::Quota;
 pub use region::{Region, UnknownRegion};

@@ -90,6 +90,7 @@ impl Ca {
             request_timeout: Duration::from_secs(5),
             http2: false,
             proxy: Egress::Environment,
+            client_ip_secret: None,
         }
     }
 }

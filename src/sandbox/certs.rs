@@ -1,9 +1,11 @@
 //! The stand-in's own certificate authority, and the certificates that it gives out:
 //! good ones, and those that a client must refuse.
 
+use std::time::SystemTime;
+
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -99,6 +101,28 @@ impl Authority {
     pub fn issue_expired(&self, names: &[&str]) -> Result<Identity, CertificateError> {
         let mut params = Self::leaf(names)?;
         params.not_after = date_time_ymd(2000, 1, 1);
+        self.sign(params)
+    }
+
+    /// A certificate for a client: a workload with these URIs (a SPIFFE ID is one) and host names.
+    /// It ends at `until`, where that is given.
+    ///
+    /// # Errors
+    /// Where a name is none.
+    pub fn issue_client(
+        &self,
+        uris: &[&str],
+        names: &[&str],
+        until: Option<SystemTime>,
+    ) -> Result<Identity, CertificateError> {
+        let mut params = Self::leaf(names)?;
+        for &uri in uris {
+            params.subject_alt_names.push(SanType::URI(uri.try_into()?));
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if let Some(until) = until {
+            params.not_after = until.into();
+        }
         self.sign(params)
     }
 

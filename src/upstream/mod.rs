@@ -15,6 +15,7 @@
 //! Idle for 50 s at most, and ten minutes old at most, so that a change of the vendor's
 //! addresses is seen. One over which a request timed out, broke or was abandoned is not used again.
 
+mod address;
 mod error;
 mod names;
 mod reply;
@@ -34,6 +35,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
+pub use address::AddressProof;
 pub use error::{NotSent, UpstreamError};
 pub use reply::{MAX_ANSWER, Reply};
 pub use request::{Blueprint, Outgoing, UpstreamRequest};

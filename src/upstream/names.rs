@@ -23,9 +23,13 @@ pub(super) static FORWARDED_ALWAYS: [HeaderName; 8] = [
 
 pub(super) const APPLICATION_ID: HeaderName = HeaderName::from_static("frontegg-application-id");
 pub(super) const ENVIRONMENT_ID: HeaderName = HeaderName::from_static("frontegg-environment-id");
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-frontegg-forwarded-for");
+pub(super) const HEADERS_VERIFIER: HeaderName =
+    HeaderName::from_static("x-frontegg-headers-verifier");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const TENANT_ID: HeaderName = HeaderName::from_static("frontegg-tenant-id");
 pub(super) const USER_ID: HeaderName = HeaderName::from_static("frontegg-user-id");
+pub(super) const VENDOR_ID: HeaderName = HeaderName::from_static("frontegg-vendor-id");
 pub(super) const VENDOR_HOST: HeaderName = HeaderName::from_static("frontegg-vendor-host");
 
 /// SECURITY: never taken from a caller, even if the configuration should name them: they say
@@ -39,6 +43,8 @@ pub(super) static OURS: [HeaderName; 27] = [
     ENVIRONMENT_ID,
     EXPECT,
     FORWARDED,
+    FORWARDED_FOR,
+    HEADERS_VERIFIER,
     HOST,
     PROXY_AUTHORIZATION,
     REQUEST_ID,
@@ -49,13 +55,11 @@ pub(super) static OURS: [HeaderName; 27] = [
     UPGRADE,
     USER_ID,
     VENDOR_HOST,
-    HeaderName::from_static("frontegg-vendor-id"),
+    VENDOR_ID,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("x-access-token"),
     HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-frontegg-forwarded-for"),
-    HeaderName::from_static("x-frontegg-headers-verifier"),
     HeaderName::from_static("x-mfa-gateway-key"),
     HeaderName::from_static("x-real-ip"),
 ];

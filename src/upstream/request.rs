@@ -1,9 +1,10 @@
 //! What leaves: the one place that decides which headers go to the vendor.
 //!
 //! From the caller come only the headers of a list and the cookies that match. Everything
-//! that names a credential, a tenant, a user or an environment is set here, last, and replaces.
+//! that names a credential, a tenant, a user, an address or an environment is set here, last, and
+//! replaces.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use bytes::Bytes;
 use http::{
@@ -13,9 +14,12 @@ use http::{
 };
 use http_body_util::Full;
 
-use super::names::{
-    APPLICATION_ID, ENVIRONMENT_ID, FORWARDED_ALWAYS, HOP_BY_HOP, OURS, REQUEST_ID, TENANT_ID,
-    USER_ID, VENDOR_HOST,
+use super::{
+    address::AddressProof,
+    names::{
+        APPLICATION_ID, ENVIRONMENT_ID, FORWARDED_ALWAYS, HOP_BY_HOP, OURS, REQUEST_ID, TENANT_ID,
+        USER_ID, VENDOR_HOST,
+    },
 };
 use crate::{
     config::{Frontegg, Headers, Pattern},
@@ -29,6 +33,7 @@ use crate::{
 pub struct Blueprint {
     authority: Authority,
     constant: Vec<(HeaderName, HeaderValue)>,
+    address_proof: Option<AddressProof>,
     forward: Vec<HeaderName>,
     cookies: Vec<Pattern>,
 }
@@ -44,6 +49,8 @@ pub struct Outgoing<'a> {
     pub tenant: Option<&'a TenantId>,
     /// The user, where it is known.
     pub user: Option<&'a UserId>,
+    /// The user's address, where it is known.
+    pub client: Option<IpAddr>,
     /// Our id of it.
     pub request_id: RequestId,
     /// What the caller sent.
@@ -71,7 +78,7 @@ impl fmt::Debug for UpstreamRequest {
 impl Blueprint {
     /// For the vendor and the headers as configured.
     #[must_use]
-    pub fn new(settings: &Frontegg, headers: &Headers) -> Self {
+    pub fn new(settings: &Frontegg, headers: &Headers, proof: Option<AddressProof>) -> Self {
         let constant = [
             (ENVIRONMENT_ID, &settings.environment_id),
             (APPLICATION_ID, &settings.application_id),
@@ -91,9 +98,17 @@ impl Blueprint {
         Self {
             authority: settings.identity.clone(),
             constant: constant.collect(),
+            address_proof: proof,
             forward,
             cookies: headers.cookies.clone(),
         }
+    }
+
+    /// Whether the vendor is told the user's address, where it is known. It counts that then, and
+    /// not ours.
+    #[must_use]
+    pub const fn tells_addresses(&self) -> bool {
+        self.address_proof.is_some()
     }
 
     /// The headers that are taken from a caller or set here: nobody may take them away.
@@ -134,6 +149,9 @@ impl Blueprint {
         }
         if let Some(user) = user {
             headers.insert(USER_ID, user.as_header().clone());
+        }
+        if let (Some(client), Some(proof)) = (outgoing.client, &self.address_proof) {
+            proof.add(client, headers);
         }
         if facts.method != Method::GET {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(outgoing.body.len()));
@@ -205,7 +223,7 @@ mod tests {
                 .map(|text| Pattern::new((*text).to_owned()))
                 .collect(),
         };
-        Blueprint::new(&settings, &headers)
+        Blueprint::new(&settings, &headers, None)
     }
 
     fn map(headers: &[(&str, &str)]) -> HeaderMap {
@@ -227,6 +245,7 @@ mod tests {
             path_and_query: &PathAndQuery::from_static("/identity/x?mfaToken=a%20b"),
             tenant: Some(&TenantId::parse("tenant-1").unwrap()),
             user: Some(&UserId::parse("user-1").unwrap()),
+            client: None,
             request_id: RequestId::new(),
             caller_headers,
             body: &Bytes::from_static(b"{}"),
@@ -330,6 +349,7 @@ mod tests {
             path_and_query: &PathAndQuery::from_static("/identity/x?mfaToken=canary"),
             tenant: None,
             user: None,
+            client: None,
             request_id: RequestId::new(),
             caller_headers: &caller,
             body: &Bytes::from_static(b"canary"),

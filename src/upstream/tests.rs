@@ -37,7 +37,7 @@ impl Rig {
         };
         Self {
             upstream: Upstream::new(Connector::to_identity(settings).unwrap()),
-            blueprint: Blueprint::new(settings, &headers),
+            blueprint: Blueprint::new(settings, &headers, None),
         }
     }
 
@@ -45,6 +45,7 @@ impl Rig {
         let mut caller_headers = HeaderMap::new();
         caller_headers.insert("content-type", HeaderValue::from_static("application/json"));
         let outgoing = Outgoing {
+            client: None,
             operation: Operation::Recover,
             path_and_query: &PathAndQuery::from_static(path),
             tenant: None,

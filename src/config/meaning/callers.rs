@@ -1,18 +1,17 @@
 //! `[[callers]]`: who may call.
 
-use secrecy::ExposeSecret;
-
 use super::{
-    Reader,
+    Reader, known_by,
     routes::{Stars, operations},
 };
 use crate::{
-    config::settings::{Caller, Routes, Subject, SubjectFrom},
+    config::{
+        caller::Caller,
+        settings::{Routes, Subject, SubjectFrom},
+    },
     model::{CallerName, TenantId},
 };
 
-/// Shorter keys can be guessed.
-const SHORTEST_TOKEN: usize = 16;
 const LONGEST_NAME: usize = 128;
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Caller> {
@@ -22,7 +21,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Caller> {
         .map(|table| (table, caller(reader, table)))
         .collect();
     let mut names: Vec<(&str, &str)> = Vec::new();
-    let mut tokens: Vec<(String, String)> = Vec::new();
+    let mut marks: Vec<(&str, String)> = Vec::new();
     for (table, caller) in &callers {
         let key = format!("{table}.name");
         let name = reader.text(&key);
@@ -36,21 +35,16 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Caller> {
             }
             None => names.push((table.as_str(), name)),
         }
-        let source = caller.as_ref().map(|caller| &caller.token);
-        if let Some((source, token)) = source.and_then(|source| Some((source, source.read().ok()?)))
-        {
-            let token = token.expose_secret().to_owned();
-            match tokens.iter().find(|(_table, other)| *other == token) {
-                Some((other, _token)) => {
+        let Some(caller) = caller else { continue };
+        for mark in known_by::texts(&caller.known_by) {
+            match marks.iter().find(|(_table, other)| *other == mark) {
+                Some((other, _mark)) => {
                     let what =
                         format!("is the same as that of {other}: nobody could tell the two apart");
-                    reader.problem(
-                        &source.key(&format!("{table}.token")),
-                        what,
-                        "give each caller a key of its own",
-                    );
+                    let key = known_by::place_of(&caller.known_by, table);
+                    reader.problem(&key, what, "give each caller one of its own");
                 }
-                None => tokens.push(((*table).clone(), token)),
+                None => marks.push((table.as_str(), mark)),
             }
         }
     }
@@ -63,7 +57,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Caller> {
 fn caller(reader: &mut Reader<'_>, table: &str) -> Option<Caller> {
     let at = |name: &str| format!("{table}.{name}");
     let name = name(reader, table);
-    let token = token(reader, table);
+    let known_by = known_by::read(reader, table);
     let operations_key = at("operations");
     let operations = operations(reader, &operations_key, Stars::All);
     if operations.is_empty() {
@@ -84,7 +78,7 @@ fn caller(reader: &mut Reader<'_>, table: &str) -> Option<Caller> {
     }
     Some(Caller {
         name: name?,
-        token: token?,
+        known_by: known_by?,
         operations,
         tenants: tenants?,
     })
@@ -106,41 +100,6 @@ fn name(reader: &mut Reader<'_>, table: &str) -> Option<CallerName> {
         format!("write 1 to {LONGEST_NAME} visible ASCII characters, such as support-console");
     reader.missing(key, table, what, mend);
     None
-}
-
-fn token(reader: &mut Reader<'_>, table: &str) -> Option<crate::config::SecretSource> {
-    let key = format!("{table}.token");
-    let others = ["spiffe_id", "certificate_dns", "service_account", "uid"];
-    if others
-        .iter()
-        .any(|name| reader.problems.touch(&format!("{table}.{name}")))
-    {
-        return None;
-    }
-    let source = reader.needed_secret(
-        &key,
-        table,
-        "make one with: openssl rand -base64 32, and give it to the caller and in token_file",
-    )?;
-    let token = source.read().ok()?;
-    let token = token.expose_secret();
-    let key = source.key(&key);
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        reader.problem(
-            &key,
-            "can't travel in a header",
-            "use visible ASCII characters without blanks",
-        );
-        return None;
-    }
-    if token.len() < SHORTEST_TOKEN {
-        reader.warn(
-            &key,
-            "is short enough to be guessed",
-            "make a new one with: openssl rand -base64 32",
-        );
-    }
-    Some(source)
 }
 
 /// `Some(None)`: all of them.

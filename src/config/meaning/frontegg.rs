@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Uri, uri::Authority};
 use rustls::RootCertStore;
+use secrecy::ExposeSecret;
 
-use super::{
-    Reader,
-    listen::{certificates, is_host},
-};
+use super::{Reader, certificate::certificates, listen::is_host};
 use crate::{
-    config::settings::{Egress, Frontegg},
+    config::{
+        secret::SecretSource,
+        settings::{Egress, Frontegg, Listen},
+    },
     model::{IdError, Region, TenantId},
 };
 
 /// The vendor's path of the environment authentication.
 const AUTH_PATH: &str = "/auth/vendor/";
 
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<Frontegg> {
+pub(super) fn read(reader: &mut Reader<'_>, listen: &[Listen]) -> Option<Frontegg> {
     let region = reader
         .text("frontegg.region")
         .parse::<Region>()
@@ -34,6 +35,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Frontegg> {
         "frontegg.api_key",
         "copy it from the vendor's portal, environment settings, into a file named by frontegg.api_key_file, or into the variable FRONTEGG_API_KEY",
     );
+    let client_ip_secret = client_ip_secret(reader, client_id.as_ref(), listen);
     let roots = roots(reader);
     let connect_timeout = reader.duration("frontegg.connect_timeout");
     let request_timeout = reader.duration("frontegg.request_timeout");
@@ -58,7 +60,39 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Frontegg> {
         connect_timeout,
         request_timeout,
         http2: reader.flag("frontegg.http2"),
+        client_ip_secret,
     })
+}
+
+fn client_ip_secret(
+    reader: &mut Reader<'_>,
+    client_id: Option<&SecretSource>,
+    listen: &[Listen],
+) -> Option<SecretSource> {
+    const KEY: &str = "frontegg.client_ip.shared_secret";
+    const MEND: &str = "copy it from the vendor's portal: visible ASCII characters, no blanks";
+    let shared = reader.secret(KEY)?;
+    if listen
+        .iter()
+        .all(|listen| listen.trusted_proxies.is_empty())
+    {
+        reader.warn(
+            KEY,
+            "the user's address is never known: no listener has trusted proxies",
+            "name in listen.trusted_proxies who may say it",
+        );
+    }
+    for (key, source) in [(KEY, &shared), ("frontegg.client_id", client_id?)] {
+        let secret = source.read().ok()?;
+        if !secret
+            .expose_secret()
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic())
+        {
+            reader.problem(key, "can't travel in a header", MEND);
+        }
+    }
+    Some(shared)
 }
 
 fn identity(reader: &mut Reader<'_>, region: Region) -> Option<Authority> {

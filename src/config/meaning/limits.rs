@@ -6,13 +6,13 @@ use super::Reader;
 use crate::{
     config::{
         nearest::did_you_mean,
-        settings::{Limits, Mode, Policy},
+        settings::{Limits, Listen, Mode, Policy},
     },
     model::Quota,
     route::Operation,
 };
 
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<Limits> {
+pub(super) fn read(reader: &mut Reader<'_>, listen: &[Listen]) -> Option<Limits> {
     if reader.text("limits.mode") == "observe" {
         reader.warn(
             "limits.mode",
@@ -28,12 +28,15 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Limits> {
             "leave it out to have the default",
         );
     }
+    let is_known = listen
+        .iter()
+        .any(|listen| !listen.trusted_proxies.is_empty());
     for unused in ["limits.email_client", "limits.client"] {
-        if reader.is_set(unused) {
+        if reader.is_set(unused) && !is_known {
             reader.warn(
                 unused,
                 "has no effect while no user's address is known",
-                "remove it",
+                "name in listen.trusted_proxies who may say it, or remove it",
             );
         }
     }

@@ -1,20 +1,13 @@
 //! `[listen]` and `[admin]`.
 
-use std::{
-    net::SocketAddr,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
+use super::{Reader, tls::tls};
+use crate::config::{
+    proxies::TrustedProxies,
+    settings::{Admin, Bind, Listen},
+};
 use http::HeaderValue;
-use rustls::{
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    sign::CertifiedKey,
-};
-
-use super::Reader;
-use crate::config::settings::{Admin, Bind, Listen, ListenTls};
 
 /// The longest path that a unix socket's address holds, in bytes.
 const LONGEST_SOCKET: usize = 107;
@@ -64,7 +57,10 @@ fn listener(reader: &mut Reader<'_>, table: &str) -> Listen {
             "remove it, or add a TCP address",
         );
     }
+    let (trusted_proxies, proxy_protocol) = proxies(reader, table, &addresses);
     Listen {
+        trusted_proxies,
+        proxy_protocol,
         addresses,
         base_path: base_path(reader, &at("base_path")),
         allowed_hosts: hosts(reader, &at("allowed_hosts")),
@@ -77,6 +73,7 @@ fn listener(reader: &mut Reader<'_>, table: &str) -> Listen {
         body_timeout: reader.duration(&at("body_timeout")),
         idle_timeout: reader.duration(&at("idle_timeout")),
         unix_mode: unix_mode(reader, &at("unix_mode")),
+        unix_group: unix_group(reader, &at("unix_group")),
         tls,
     }
 }
@@ -212,6 +209,66 @@ fn origins(reader: &mut Reader<'_>, key: &str) -> Vec<HeaderValue> {
     origins
 }
 
+fn proxies(reader: &mut Reader<'_>, table: &str, binds: &[Bind]) -> (TrustedProxies, bool) {
+    let key = format!("{table}.trusted_proxies");
+    let mut proxies = TrustedProxies::default();
+    for text in reader.list(&key) {
+        if let Err(what) = proxies.add(text) {
+            reader.problem(
+                &key,
+                format!("{text:?} {what}"),
+                "write networks such as 10.0.0.0/8 or 2001:db8::/32, addresses, or unix",
+            );
+        }
+    }
+    if proxies.trusts_everyone() {
+        reader.warn(
+            &key,
+            "everyone is believed: a user can choose the address that the limits count",
+            "name the networks of your proxies",
+        );
+    }
+    let protocol_key = format!("{table}.proxy_protocol");
+    let protocol = reader.flag(&protocol_key);
+    let is_unix = |bind: &Bind| matches!(bind, Bind::Unix(_));
+    if !protocol || reader.problems.touch(&key) {
+        return (proxies, protocol);
+    }
+    if proxies.is_empty() {
+        reader.problem(
+            &protocol_key,
+            "is believed of trusted proxies alone, and there are none: every connection would be closed",
+            format!("name your proxies in {key}"),
+        );
+    } else if !proxies.trusts_unix() && binds.iter().any(is_unix) {
+        reader.problem(
+            &protocol_key,
+            "is believed of trusted proxies alone: every connection over the unix socket would be closed",
+            format!("add \"unix\" to {key}, or give the socket a [[listen]] of its own"),
+        );
+    }
+    (proxies, protocol)
+}
+
+fn unix_group(reader: &mut Reader<'_>, key: &str) -> Option<u32> {
+    const GROUPS: &str = "/etc/group";
+    // One line a group: its name, a password, its number, its members (group(5)).
+    let by_name = |name: &str| {
+        let groups = std::fs::read_to_string(GROUPS).ok()?;
+        let mut lines = groups.lines().map(|line| line.split(':'));
+        lines.find_map(|mut fields| {
+            (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+        })
+    };
+    let parse = |text: &str| {
+        text.parse()
+            .ok()
+            .or_else(|| by_name(text))
+            .ok_or("is no group of this machine")
+    };
+    reader.parsed(key, parse, "write a name in /etc/group, or a number")
+}
+
 fn unix_mode(reader: &mut Reader<'_>, key: &str) -> u32 {
     let parse = |text: &str| {
         u32::from_str_radix(text, 8)
@@ -222,80 +279,6 @@ fn unix_mode(reader: &mut Reader<'_>, key: &str) -> u32 {
     reader
         .parsed(key, parse, "write it in octal, like 0660")
         .unwrap_or(0o660)
-}
-
-fn tls(reader: &mut Reader<'_>, table: &str) -> Option<ListenTls> {
-    let certificate = format!("{table}.tls.certificate_file");
-    let private_key = format!("{table}.tls.private_key_file");
-    let (certificate_file, private_key_file) =
-        match (reader.path(&certificate), reader.path(&private_key)) {
-            (Some(chain), Some(key)) => (chain, key),
-            (None, None) => return None,
-            (Some(_), None) => {
-                reader.missing(
-                    &private_key,
-                    &certificate,
-                    "is needed beside the certificate",
-                    "name the PEM file with its private key",
-                );
-                return None;
-            }
-            (None, Some(_)) => {
-                reader.missing(
-                    &certificate,
-                    &private_key,
-                    "is needed beside the private key",
-                    "name the PEM file with its certificate chain",
-                );
-                return None;
-            }
-        };
-    let chain = certificates(reader, &certificate, &certificate_file);
-    let key = PrivateKeyDer::from_pem_file(&private_key_file).map_err(|error| {
-        let what = format!(
-            "{} holds no private key: {error}",
-            private_key_file.display()
-        );
-        reader.problem(
-            &private_key,
-            what,
-            "name a readable PEM file with an unencrypted key",
-        );
-    });
-    reader.guard_mode(&private_key, &private_key_file);
-    let (Some(chain), Ok(key)) = (chain, key) else {
-        return None;
-    };
-    if let Err(error) = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()) {
-        reader.problem(
-            &private_key,
-            format!("doesn't serve the certificate: {error}"),
-            "name the key that the certificate was made for",
-        );
-        return None;
-    }
-    Some(ListenTls {
-        certificate_file,
-        private_key_file,
-        client_ca_file: reader.path(&format!("{table}.tls.client_ca_file")),
-    })
-}
-
-/// The certificates in a PEM file; at least one.
-pub(super) fn certificates(
-    reader: &mut Reader<'_>,
-    key: &str,
-    file: &Path,
-) -> Option<Vec<CertificateDer<'static>>> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let why = match read {
-        Ok(certificates) if !certificates.is_empty() => return Some(certificates),
-        Ok(_none) => "there is none in it".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let what = format!("{} holds no certificate: {why}", file.display());
-    reader.problem(key, what, "name a readable PEM file with certificates");
-    None
 }
 
 pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Admin> {

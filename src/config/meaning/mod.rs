@@ -5,12 +5,15 @@
 
 mod audit;
 mod callers;
+mod certificate;
 mod frontegg;
 mod headers;
+mod known_by;
 mod limits;
 mod listen;
 mod routes;
 mod subject;
+mod tls;
 mod unavailable;
 
 pub use routes::Verdict;
@@ -65,13 +68,14 @@ pub(super) fn settings(
     let callers = callers::read(&mut reader);
     let listen = listen::listeners(&mut reader, !callers.is_empty());
     let admin = listen::admin(&mut reader);
+    known_by::are_seen(&mut reader, &callers, &listen);
     listen::no_two_alike(&mut reader, &listen, admin.as_ref());
-    let frontegg = frontegg::read(&mut reader);
+    let frontegg = frontegg::read(&mut reader, &listen);
     let routes = routes::read(&mut reader);
     let headers = headers::read(&mut reader);
     let subject = subject::read(&mut reader, &routes, &listen);
     callers::agree(&mut reader, &callers, &routes, &subject);
-    let limits = limits::read(&mut reader);
+    let limits = limits::read(&mut reader, &listen);
     let audit = audit::read(&mut reader);
     let telemetry = telemetry(&mut reader);
     let shutdown = Shutdown {

@@ -7,16 +7,9 @@ use crate::config::{entries::default_of, keys::Key};
 /// A key or section, and the value that is meant; empty: any but the default.
 /// Whoever builds a feature takes its lines out.
 const UNAVAILABLE: &[(&str, &str)] = &[
-    ("listen.trusted_proxies", ""),
-    ("listen.proxy_protocol", ""),
-    ("listen.tls.client_ca_file", ""),
-    ("frontegg.client_ip", ""),
     ("subject.from", "user-token"),
     ("subject.user_token", ""),
-    ("callers.spiffe_id", ""),
-    ("callers.certificate_dns", ""),
     ("callers.service_account", ""),
-    ("callers.uid", ""),
     ("kubernetes", ""),
     ("limits.store", "redis"),
     ("limits.on_store_failure", ""),

@@ -3,6 +3,7 @@
 mod mistakes;
 mod secrets;
 mod shipped;
+mod warnings;
 
 use std::{collections::BTreeMap, ffi::OsString, fs, path::PathBuf};
 
@@ -332,48 +333,6 @@ fn a_reload_knows_what_changed_and_what_needs_a_restart() {
             .iter()
             .any(|key| key.contains("login.sms.verify"))
     );
-}
-
-#[test]
-fn what_is_probably_a_mistake_is_warned_of() {
-    let mut world = World::new();
-    let secret = world.path("open");
-    fs::write(&secret, "0123456789abcdef").unwrap();
-    open_to_all(&secret);
-    world
-        .set(&format!("admin.key_file={}", secret.display()))
-        .set("listen.address=0.0.0.0:8080")
-        .set("callers=[{ name = \"a\", token = \"short\" }]")
-        .set("limits.client.quotas=[]")
-        .set("limits.mode=observe")
-        .set("frontegg.identity_url=https://id.internal")
-        .set("routes.allow=recover, user.disable");
-    let loaded = world.load();
-    let warned: Vec<_> = loaded
-        .warnings
-        .iter()
-        .map(|warning| warning.key.as_str())
-        .collect();
-    for key in [
-        "admin.key_file",
-        "callers[0].operations",
-        "callers[0].token",
-        "frontegg.identity_url",
-        "limits.client",
-        "limits.mode",
-        "listen.address",
-        "routes.allow",
-        "subject.from",
-    ] {
-        assert!(warned.contains(&key), "{key} is missing: {warned:?}");
-    }
-    assert_eq!(World::new().load().warnings, []);
-}
-
-#[cfg(unix)]
-fn open_to_all(path: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn is_right_where_its_files_are(name: &str, text: &str) {
     }
     fs::copy(world.path("ca.pem"), world.path("tls.crt")).unwrap();
     fs::copy(world.path("key.pem"), world.path("tls.key")).unwrap();
+    fs::copy(world.path("ca.pem"), world.path("client-ca.crt")).unwrap();
     let folder = world.folder.path().to_str().unwrap().to_owned();
     let mut text = text.to_owned();
     for used in [

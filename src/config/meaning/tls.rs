@@ -1,0 +1,87 @@
+//! `[listen.tls]`.
+
+use std::path::PathBuf;
+
+use rustls::{
+    RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
+
+use super::{Reader, certificate::certificates};
+use crate::config::settings::ListenTls;
+
+/// `None` where the listener has none, or where it is wrong.
+pub(super) fn tls(reader: &mut Reader<'_>, table: &str) -> Option<ListenTls> {
+    let certificate = format!("{table}.tls.certificate_file");
+    let private_key = format!("{table}.tls.private_key_file");
+    let (certificate_file, private_key_file) =
+        match (reader.path(&certificate), reader.path(&private_key)) {
+            (Some(chain), Some(key)) => (chain, key),
+            (None, None) => return None,
+            (Some(_), None) => {
+                reader.missing(
+                    &private_key,
+                    &certificate,
+                    "is needed beside the certificate",
+                    "name the PEM file with its private key",
+                );
+                return None;
+            }
+            (None, Some(_)) => {
+                reader.missing(
+                    &certificate,
+                    &private_key,
+                    "is needed beside the private key",
+                    "name the PEM file with its certificate chain",
+                );
+                return None;
+            }
+        };
+    let chain = certificates(reader, &certificate, &certificate_file);
+    let client_ca_file = client_ca(reader, &format!("{table}.tls.client_ca_file"));
+    let key = PrivateKeyDer::from_pem_file(&private_key_file).map_err(|error| {
+        let what = format!(
+            "{} holds no private key: {error}",
+            private_key_file.display()
+        );
+        reader.problem(
+            &private_key,
+            what,
+            "name a readable PEM file with an unencrypted key",
+        );
+    });
+    reader.guard_mode(&private_key, &private_key_file);
+    let (Some(chain), Ok(key)) = (chain, key) else {
+        return None;
+    };
+    if let Err(error) = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()) {
+        reader.problem(
+            &private_key,
+            format!("doesn't serve the certificate: {error}"),
+            "name the key that the certificate was made for",
+        );
+        return None;
+    }
+    Some(ListenTls {
+        certificate_file,
+        private_key_file,
+        client_ca_file,
+    })
+}
+
+fn client_ca(reader: &mut Reader<'_>, key: &str) -> Option<PathBuf> {
+    let file = reader.path(key)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(reader, key, &file)? {
+        if let Err(error) = roots.add(certificate) {
+            let what = format!(
+                "{} holds a certificate that can't be used: {error}",
+                file.display()
+            );
+            reader.problem(key, what, "name a PEM file with CA certificates");
+        }
+    }
+    Some(file)
+}

@@ -1,0 +1,109 @@
+//! What is allowed and unwise.
+
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
+
+use super::{super::*, World};
+
+#[test]
+fn what_is_probably_a_mistake_is_warned_of() {
+    let mut world = World::new();
+    let secret = world.path("open");
+    fs::write(&secret, "0123456789abcdef").unwrap();
+    open_to_all(&secret);
+    world
+        .set(&format!("admin.key_file={}", secret.display()))
+        .set("listen.address=0.0.0.0:8080")
+        .set("callers=[{ name = \"a\", token = \"short\" }]")
+        .set("limits.client.quotas=[]")
+        .set("limits.mode=observe")
+        .set("frontegg.identity_url=https://id.internal")
+        .set("routes.allow=recover, user.disable");
+    let loaded = world.load();
+    let warned: Vec<_> = loaded
+        .warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    for key in [
+        "admin.key_file",
+        "callers[0].operations",
+        "callers[0].token",
+        "frontegg.identity_url",
+        "limits.client",
+        "limits.mode",
+        "listen.address",
+        "routes.allow",
+        "subject.from",
+    ] {
+        assert!(warned.contains(&key), "{key} is missing: {warned:?}");
+    }
+    assert_eq!(World::new().load().warnings, []);
+}
+
+#[test]
+fn a_certificate_that_ends_soon_has_ended_or_has_not_begun_is_warned_of() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let now = SystemTime::now();
+    for (begin, end, expected) in [
+        (now - DAY, now + 20 * DAY, Some(" ends on ")),
+        (now - DAY, now + 40 * DAY, None),
+        (now - 2 * DAY, now - DAY, Some(" ended on ")),
+        (now + DAY, now + 40 * DAY, Some(" is not good before ")),
+    ] {
+        let world = World::new();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
+        params.not_before = begin.into();
+        params.not_after = end.into();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = params.self_signed(&key).unwrap();
+        fs::write(world.path("ca.pem"), made.pem()).unwrap();
+        let loaded = world.load();
+        let ca = |warning: &&Problem| warning.key == "frontegg.ca_file";
+        let told = loaded.warnings.iter().find(ca);
+        assert_eq!(told.is_some(), expected.is_some(), "{:?}", loaded.warnings);
+        assert!(told.is_none_or(|told| told.what.contains(expected.unwrap())));
+    }
+}
+
+#[test]
+fn who_could_be_anyone_is_warned_of() {
+    let mut world = World::new();
+    for (key, file) in [
+        ("certificate_file", "ca.pem"),
+        ("private_key_file", "key.pem"),
+        ("client_ca_file", "ca.pem"),
+    ] {
+        let path = world.path(file);
+        world.set(&format!("listen.tls.{key}={}", path.display()));
+    }
+    world
+        .set("listen.address=127.0.0.1:1, unix:/run/g.sock")
+        .set("listen.trusted_proxies=0.0.0.0/0")
+        .set("callers=[{ name = \"a\", uid = 65534, operations = [\"recover\"] }]");
+    let loaded = world.load();
+    let warned: Vec<_> = loaded
+        .warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    for key in [
+        "callers[0].uid",
+        "listen.tls.client_ca_file",
+        "listen.trusted_proxies",
+    ] {
+        assert!(warned.contains(&key), "{key} is missing: {warned:?}");
+    }
+    let mut world = World::new();
+    world.set("frontegg.client_ip.shared_secret=secret");
+    let warnings = world.load().warnings;
+    assert_eq!(warnings[0].key, "frontegg.client_ip.shared_secret");
+}
+
+#[cfg(unix)]
+fn open_to_all(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+}
