@@ -113,6 +113,14 @@ pub fn check(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Checked, BodyError> {
+    if headers
+        .get_all(header::CONTENT_TYPE)
+        .iter()
+        .nth(1)
+        .is_some()
+    {
+        return Err(BodyError::UnsupportedMediaType);
+    }
     if body.is_empty() && facts.takes_empty_body() {
         // the vendor's client says application/json here and sends no byte
         return Ok(Checked::empty());
@@ -217,6 +225,12 @@ mod tests {
                 .bytes
                 .is_empty()
         );
+        let mut twice = HeaderMap::new();
+        for value in ["application/json", "text/plain"] {
+            twice.append(header::CONTENT_TYPE, HeaderValue::from_static(value));
+        }
+        let refused = check(devices, &rules, &twice, Bytes::new());
+        assert!(matches!(refused, Err(BodyError::UnsupportedMediaType)));
         let refused = check(devices, &rules, &headers, Bytes::from_static(b"{}"));
         assert!(matches!(refused, Err(BodyError::Invalid(Fault::Unwanted))));
         let disable = Operation::UserDisable.facts();

@@ -11,8 +11,8 @@
 //! | `POST /quitquitquit` | guarded, and only with `admin.quit` | drains and exits 0 |
 //!
 //! Readiness does not depend on the vendor: one outage there would take every pod out of
-//! service here. Guarded means a loopback peer with a loopback `Host` and no `Origin` (so no
-//! browser page), or whoever shows `admin.key` in `x-mfa-gateway-key`.
+//! service here. Guarded means a loopback peer with a loopback `Host` and no sign of a browser
+//! page or of a proxy that passes others on, or whoever shows `admin.key` in `x-mfa-gateway-key`.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::UNIX_EPOCH};
 
@@ -29,7 +29,8 @@ use tokio::{net::TcpListener, sync::watch};
 use crate::{
     audit::Audit,
     caller::KEY_HEADER,
-    gateway::{Services, is_loopback, one_host},
+    client::X_FORWARDED_FOR,
+    gateway::{Services, is_cross_site, is_loopback, one_host},
     telemetry::metrics::Readings,
 };
 
@@ -142,7 +143,7 @@ impl Desk {
             },
             ("/config", true, _) | ("/quitquitquit", _, true) => text(
                 StatusCode::FORBIDDEN,
-                "only from loopback with a loopback Host and no Origin, or with admin.key in x-mfa-gateway-key\n",
+                "only from loopback with a loopback Host, from no page and through no proxy, or with admin.key in x-mfa-gateway-key\n",
             ),
             ("/livez" | "/startupz" | "/readyz" | "/metrics" | "/version" | "/config", _, _) => {
                 not_allowed("GET, HEAD")
@@ -160,8 +161,12 @@ impl Desk {
         if let (Some(key), Some(shown)) = (&*self.key.borrow(), keys.next()) {
             return key.is(shown.as_bytes()) && keys.next().is_none();
         }
+        let signs = [header::ORIGIN, header::FORWARDED, X_FORWARDED_FOR];
         peer.ip().to_canonical().is_loopback()
-            && !request.headers().contains_key(header::ORIGIN)
+            && !signs
+                .iter()
+                .any(|name| request.headers().contains_key(name))
+            && !is_cross_site(request.headers())
             && one_host(request.uri(), request.headers()).is_ok_and(|host| is_loopback(&host))
     }
 

@@ -42,7 +42,7 @@ use jiff::Timestamp;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 pub use entrance::{Entrance, EntranceError};
-pub(crate) use entrance::{is_loopback, one_host};
+pub(crate) use entrance::{is_cross_site, is_loopback, one_host};
 use finish::Finish;
 pub use given::{Connection, Secrets, Services};
 use headers::PrivateHeaders;

@@ -271,7 +271,7 @@ async fn every_metric_is_there_and_none_names_a_person() {
 }
 
 #[tokio::test]
-async fn a_browser_page_gets_nothing_that_is_guarded() {
+async fn neither_a_browser_page_nor_a_proxy_gets_what_is_guarded() {
     let mut rig = Rig::builder().set("admin.quit", "true").start().await;
     let calls = [
         Call::new(Method::GET, "/config"),
@@ -286,6 +286,15 @@ async fn a_browser_page_gets_nothing_that_is_guarded() {
         for origin in ["https://evil.example", "null", "http://localhost:9090"] {
             let reply = ask(&rig, call.clone().header("origin", origin)).await;
             assert_eq!(reply.status, 403, "{origin}");
+        }
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("forwarded", "for=127.0.0.1"),
+        ] {
+            let reply = ask(&rig, call.clone().header(name, value)).await;
+            assert_eq!(reply.status, 403, "{name}: {value}");
         }
         let twice = call
             .clone()
