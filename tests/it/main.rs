@@ -12,6 +12,7 @@
     reason = "a test may fail, and says so by panicking"
 )]
 
+mod address;
 mod admin;
 mod begun;
 mod canaries;
@@ -21,6 +22,7 @@ mod drain;
 mod faults;
 mod floors;
 mod headers;
+mod identity;
 mod javascript;
 mod limits;
 mod operations;

@@ -19,6 +19,7 @@ pub(crate) struct Builder {
     vendor: VendorOptions,
     listeners: usize,
     tls: bool,
+    authority: Option<Authority>,
     forwarded: Vec<String>,
     folder: TempDir,
 }
@@ -39,6 +40,7 @@ impl Builder {
             vendor,
             listeners: 1,
             tls: false,
+            authority: None,
             forwarded: Vec::new(),
             folder,
         };
@@ -104,6 +106,26 @@ impl Builder {
         self
     }
 
+    /// Tells the vendor the user's address, as the stand-in believes it.
+    pub(crate) fn tell_addresses(mut self) -> Self {
+        let names = [
+            "x-frontegg-forwarded-for",
+            "x-frontegg-headers-verifier",
+            "frontegg-vendor-id",
+        ];
+        self.forwarded.extend(names.map(str::to_owned));
+        self.set(
+            "frontegg.client_ip.shared_secret",
+            &format!("'{}'", seed::CLIENT_IP_SECRET),
+        )
+    }
+
+    /// Listens with TLS, by files that are set otherwise and that this authority signed.
+    pub(crate) fn tls_of(mut self, authority: Authority) -> Self {
+        self.authority = Some(authority);
+        self.tls()
+    }
+
     /// A variable of the gateway's environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -153,8 +175,10 @@ impl Builder {
         {
             builder = builder.set("frontegg.auth_url", &auth);
         }
-        let authority = Authority::new("rig").unwrap();
-        if builder.tls {
+        let given = builder.authority.take();
+        let is_given = given.is_some();
+        let authority = given.unwrap_or_else(|| Authority::new("rig").unwrap());
+        if builder.tls && !is_given {
             builder = builder.with_certificate(&authority);
         }
         let gateway = builder.run();

@@ -84,7 +84,7 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    async fn open<S>(stream: S, version: Version, authority: String) -> io::Result<Self>
+    pub(crate) async fn open<S>(stream: S, version: Version, authority: String) -> io::Result<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
