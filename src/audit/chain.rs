@@ -22,6 +22,8 @@ const HEAD: &str = r#"{"metadata":{"sequence":"#;
 /// What stands before the hash, and what comes after it.
 const HASH: &str = r#","hash":""#;
 const TAIL: &str = "\"}}";
+/// What stands between a key's id and the hash of the line before.
+const PREV: &str = r#"","prev":""#;
 /// What a header's body holds and, since texts are escaped, no other body can.
 const HEADER: &str = r#""unmapped":{"event":"header""#;
 
@@ -143,14 +145,20 @@ impl<'a> Line<'a> {
         let end = rest.iter().position(|byte| *byte == b',')?;
         let sequence = str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
         line.strip_suffix(b"}}")?;
-        let header = line
-            .windows(HEADER.len())
-            .any(|part| part == HEADER.as_bytes());
+        let header = memchr::memmem::find(line, HEADER.as_bytes()).is_some();
         Some(Self {
             sequence,
             header,
             seal: Seal::parse(line),
         })
+    }
+
+    /// The place in the chain that it follows itself.
+    pub(super) fn before(&self) -> Link {
+        Link {
+            sequence: self.sequence.saturating_sub(u64::from(!self.header)),
+            hash: self.seal.map_or(Link::START.hash, |seal| seal.prev),
+        }
     }
 
     /// The place in the chain that the next record follows.
@@ -172,7 +180,7 @@ impl<'a> Seal<'a> {
         let (rest, hash) = hash_before(line.strip_suffix(TAIL.as_bytes())?)?;
         let signed = rest.strip_suffix(HASH.as_bytes())?;
         let (rest, prev) = hash_before(signed.strip_suffix(b"\"")?)?;
-        let rest = rest.strip_suffix(br#"","prev":""#)?;
+        let rest = rest.strip_suffix(PREV.as_bytes())?;
         let from = rest
             .iter()
             .rposition(|byte| *byte == b'"')?
@@ -186,16 +194,78 @@ impl<'a> Seal<'a> {
         })
     }
 
-    /// Whether the line is as it was written, as far as `keys` can tell: of another key's
-    /// line they can't.
-    pub(super) fn may_hold(&self, keys: &Keys) -> bool {
-        self.key_id != keys.id || self.holds(keys)
-    }
-
     /// Whether the line is as it was written with `keys`.
     pub(super) fn holds(&self, keys: &Keys) -> bool {
         digits(&hmac::sign(&keys.chain, self.signed)) == self.hash
     }
+
+    /// Whether only its key id is another than that of the `keys` that it was written with.
+    pub(super) fn was_of(&self, keys: &Keys) -> bool {
+        let after_id = PREV.len().saturating_add(DIGITS).saturating_add(1);
+        let end = self.signed.len().saturating_sub(after_id);
+        let start = end.saturating_sub(self.key_id.len());
+        let (Some(before), Some(after)) = (self.signed.get(..start), self.signed.get(end..)) else {
+            return false;
+        };
+        let mut context = hmac::Context::with_key(&keys.chain);
+        for part in [before, keys.id.as_bytes(), after] {
+            context.update(part);
+        }
+        digits(&context.sign()) == self.hash
+    }
+}
+
+/// What follows `before` in a line, up to `after`.
+fn between<'a>(line: &'a [u8], before: &str, after: u8) -> Option<&'a str> {
+    let start = memchr::memmem::find(line, before.as_bytes())?.saturating_add(before.len());
+    let rest = line.get(start..)?;
+    let end = memchr::memchr(after, rest)?;
+    str::from_utf8(rest.get(..end)?).ok()
+}
+
+/// What may be left of a line of ours that can't be read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remains {
+    /// It begins as a line of ours does.
+    pub(super) begins: bool,
+    /// It has a part of the chain.
+    pub(super) sealed: bool,
+    /// It goes on after that.
+    pub(super) closed: bool,
+}
+
+impl Remains {
+    /// Looks at a line; `None`: it is none of ours.
+    pub(super) fn of(line: &[u8]) -> Option<Self> {
+        let find = |part: &str| memchr::memmem::find(line, part.as_bytes());
+        let has = |part: &str| find(part).is_some();
+        let begins = line.starts_with(HEAD.as_bytes());
+        let ends = || line.ends_with(TAIL.as_bytes()) && has(PREV) && has(HASH);
+        (begins || ends()).then(|| Self {
+            begins,
+            sealed: has(PREV) || has(HASH),
+            closed: find(HASH).is_some_and(|hash| {
+                let rest = line.get(hash..).unwrap_or_default();
+                memchr::memmem::find(rest, TAIL.as_bytes()).is_some()
+            }),
+        })
+    }
+}
+
+/// The chain that a header names.
+pub(super) fn chain_of(header: &[u8]) -> Option<&str> {
+    between(header, r#""event":"header","chain":""#, b'"')
+}
+
+/// How many records a header says are not in its output.
+pub(super) fn missed_of(header: &[u8]) -> u64 {
+    let missed = between(header, r#","missed":"#, b',').and_then(|digits| digits.parse().ok());
+    missed.unwrap_or_default()
+}
+
+/// When a line was written, in milliseconds since 1970.
+pub(super) fn time_of(line: &[u8]) -> Option<u64> {
+    between(line, r#","time":"#, b',')?.parse().ok()
 }
 
 /// Splits the hash off the end.

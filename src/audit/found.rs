@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{
     OpenError,
     chain::Link,
-    keys::Keys,
+    keys::Keyring,
     slot::Slot,
     target::{Opened, Rules, Target},
 };
@@ -32,7 +32,7 @@ pub(super) struct Found {
 
 impl Found {
     /// Opens the outputs and looks at what they hold.
-    pub(super) fn open(config: &Config, keys: &Keys) -> Result<Self, OpenError> {
+    pub(super) fn open(config: &Config, keys: &Keyring) -> Result<Self, OpenError> {
         let mut opened = Vec::new();
         let mut failed = None;
         for output in &config.outputs {

@@ -1,6 +1,8 @@
 //! What `audit.key` is used for: one derived key for each purpose, so that a hash made for
 //! one can't be passed off as another.
 
+use std::fmt;
+
 use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -45,6 +47,55 @@ impl Keys {
     /// A login token, as the log shows it.
     pub(super) fn login(&self, token: &str) -> Box<str> {
         short("login:", &hmac::sign(&self.login, token.as_bytes()), 16).into()
+    }
+}
+
+/// The keys that a log may have been written with: `audit.key`, and those before it.
+pub struct Keyring(Vec<Keys>);
+
+impl Keyring {
+    /// Of secrets, the present one first.
+    pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Self {
+        Self(
+            secrets
+                .into_iter()
+                .map(|secret| Keys::derive(&secret))
+                .collect(),
+        )
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn with_id<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Keys> {
+        self.0.iter().filter(move |keys| keys.id == id)
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Keys> {
+        self.0.iter()
+    }
+
+    /// All that an email in its canonical form may be called in a log.
+    #[must_use]
+    pub fn accounts(&self, canonical: &str) -> Vec<Box<str>> {
+        let hashes = self
+            .0
+            .iter()
+            .map(|keys| keys.email(canonical, EmailForm::Hash));
+        hashes
+            .chain([mask(canonical).into(), canonical.into()])
+            .collect()
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|keys| &keys.id))
+            .finish()
     }
 }
 

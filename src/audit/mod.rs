@@ -24,13 +24,13 @@ mod json;
 mod keys;
 mod ocsf;
 mod output;
+mod read;
 mod slot;
 mod stream;
 mod tail;
 mod target;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
 mod verify;
 
 use std::{
@@ -43,6 +43,9 @@ use tokio::sync::mpsc;
 
 pub use control::Control;
 pub use counters::{Count, Counters};
+pub use keys::Keyring;
+pub use read::{Input, Progress, ReadError};
+pub use verify::{Bad, Chain, Damage, Expected, NotExpected, Report, verify};
 
 use self::{
     batch::{Fate, Flusher, Queue},
@@ -52,7 +55,7 @@ use self::{
     keys::Keys,
 };
 use crate::{
-    config::{Audit as Config, OnFailure},
+    config::{Audit as Config, OnFailure, SecretSource},
     event::Event,
     model::Region,
 };
@@ -86,6 +89,9 @@ pub enum OpenError {
     /// Its key can't be read.
     #[error("audit.key can't be read: {0}")]
     Key(#[source] io::Error),
+    /// An earlier key can't be read.
+    #[error("audit.previous_key_files can't be read: {0}")]
+    PreviousKey(#[source] io::Error),
     /// None of the outputs can be opened; the last one's cause.
     #[error("{} can't be opened for the audit log: {cause}; name another audit.output, or see to its folder and permissions", output.display())]
     NoOutput {
@@ -122,7 +128,11 @@ impl AuditLog {
     pub async fn open(config: &Config, region: Region) -> Result<Self, OpenError> {
         let secret = config.key.read().map_err(OpenError::Key)?;
         let keys = Arc::new(Keys::derive(&secret));
-        let found = Found::open(config, &keys)?;
+        let previous = config.previous_keys.iter().map(SecretSource::read);
+        let previous = previous.collect::<Result<Vec<_>, _>>();
+        let previous = previous.map_err(OpenError::PreviousKey)?;
+        let known = Keyring::new(std::iter::once(secret).chain(previous));
+        let found = Found::open(config, &known)?;
         let (chain, tip) = (found.chain, found.tip);
         let shared = Shared::new(config.clone(), region, keys, (chain, tip), found.slots);
         let (shared, (guard, running)) = (Arc::new(shared), mpsc::channel(1));

@@ -179,7 +179,10 @@ impl Keeper {
         }
         let missed = job.before.sequence.saturating_sub(job.cursor.sequence);
         let mut text = Vec::new();
-        if target.is_fresh() || job.resumed || missed > 0 {
+        // who reads a stream that broke may be another than before; in a file that goes on, a
+        // header that says nothing new could be taken out unnoticed
+        let resumed = job.resumed && matches!(target, Target::Stream(_));
+        if target.is_fresh() || resumed || missed > 0 {
             let mut body = Vec::new();
             shared.form.header(&shared.chain, missed, &mut body);
             shared.sealer.header(&job.before, &body, &mut text);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    chain::{Line, Link},
-    keys::Keys,
+    chain::{Line, Link, chain_of},
+    keys::Keyring,
 };
 
 /// How far back a good record is looked for.
@@ -60,10 +60,14 @@ impl Tail {
         Line::parse(&self.line).map(|line| line.link())
     }
 
-    /// Whether the last record is as it was written, as far as `keys` can tell.
-    pub(super) fn may_hold(&self, keys: &Keys) -> bool {
-        let seal = Line::parse(&self.line).and_then(|line| line.seal);
-        seal.is_none_or(|seal| seal.may_hold(keys))
+    /// Whether the last record is as it was written, as far as `keys` can tell: of another
+    /// key's record they can't.
+    pub(super) fn may_hold(&self, keys: &Keyring) -> bool {
+        let Some(seal) = Line::parse(&self.line).and_then(|line| line.seal) else {
+            return true;
+        };
+        let mut known = keys.with_id(seal.key_id).peekable();
+        known.peek().is_none() || known.any(|keys| seal.holds(keys))
     }
 }
 
@@ -84,12 +88,7 @@ pub(super) fn chain_name(file: &File) -> io::Result<Option<String>> {
     let mut reader = file;
     reader.seek(SeekFrom::Start(0))?;
     BufReader::new(reader.take(LONGEST_HEADER)).read_until(b'\n', &mut first)?;
-    let text = String::from_utf8_lossy(&first);
-    let name = text
-        .split_once(r#""event":"header","chain":""#)
-        .and_then(|(_, rest)| rest.split_once('"'))
-        .map(|(name, _)| name.to_owned());
-    Ok(name)
+    Ok(chain_of(&first).map(str::to_owned))
 }
 
 fn read_from(file: &File, start: u64) -> io::Result<Vec<u8>> {

@@ -24,6 +24,11 @@ pub(super) struct SourceArgs {
 }
 
 impl SourceArgs {
+    /// Whether a file or a key was named.
+    pub(super) const fn is_given(&self) -> bool {
+        !self.config.is_empty() || !self.set.is_empty()
+    }
+
     /// These, and this process's environment.
     #[must_use]
     pub(super) fn sources(&self) -> Sources {

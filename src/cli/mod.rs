@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 failed at run time, 2 usage or configuration.
 
+mod audit;
 mod check;
 mod config;
 mod connect;
@@ -35,6 +36,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Verify the audit log
+    Audit(audit::AuditArgs),
     /// Report every problem of the configuration at once
     Check(check::CheckArgs),
     /// Show the effective configuration, the defaults, or the schema
@@ -84,6 +87,7 @@ impl Failure {
 #[must_use]
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Ready(arguments) => ready::run(&arguments),

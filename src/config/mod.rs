@@ -91,6 +91,15 @@ pub fn admin_address(sources: &Sources) -> Result<Option<SocketAddr>, Problems> 
     meaning::admin_address(&Entries::read(sources, &mut Problems::default()))
 }
 
+/// The keys of the audit log, the present one first, as far as that can be told: whoever reads
+/// a log may have nothing else of the configuration.
+///
+/// # Errors
+/// What is wrong with `audit.key` and `audit.previous_key_files`.
+pub fn audit_keys(sources: &Sources) -> Result<Vec<SecretSource>, Problems> {
+    meaning::audit_keys(&Entries::read(sources, &mut Problems::default()))
+}
+
 /// For fuzzing: reads any bytes as a configuration file's TOML. Touches no other file.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn raw_toml(bytes: &[u8]) {

@@ -295,6 +295,8 @@ pub struct Audit {
     pub email: EmailForm,
     /// Keys the email hashes and the chain.
     pub key: SecretSource,
+    /// Those before it, under which older records were written.
+    pub previous_keys: Vec<SecretSource>,
     /// Whether records are chained.
     pub chain: bool,
     /// A file that would grow past this is rotated; `None`: never.

@@ -181,3 +181,26 @@ async fn a_process_killed_at_any_byte_leaves_a_chain_that_goes_on() {
         assert_eq!(verified(&[&path]).records, expected, "cut at {cut}");
     }
 }
+
+#[tokio::test]
+async fn a_new_key_goes_on_with_the_chain_of_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&config(&[&path])).await;
+    log.close().await.unwrap();
+    let renewed = Config {
+        key: SecretSource::Inline("the new audit key".into()),
+        previous_keys: vec![config(&[]).key],
+        ..config(&[&path])
+    };
+    open(&renewed).await.close().await.unwrap();
+    let records = records(&path);
+    assert_ne!(
+        records[1]["unmapped"]["key_id"],
+        records[3]["unmapped"]["key_id"]
+    );
+    assert_eq!(report(&[&path]).bad.unwrap().line, 4);
+    let both = Keyring::new(["the audit key".into(), "the new audit key".into()]);
+    let found = verify(&[Input::File(path)], &both, None, &Progress::default()).unwrap();
+    assert_eq!((found.bad.as_ref(), found.records()), (None, 4));
+}

@@ -19,8 +19,10 @@ use serde_json::Value;
 
 use super::{
     Audit, AuditLog, Config,
-    keys::Keys,
-    verify::{Summary, verify_chain},
+    chain::Link,
+    keys::{Keyring, Keys},
+    read::{Input, Progress},
+    verify::{Report, verify},
 };
 use crate::{
     config::{Durability, EmailForm, OnFailure, Output, SecretSource},
@@ -43,6 +45,7 @@ fn config(outputs: &[&Path]) -> Config {
         on_failure: OnFailure::Deny,
         email: EmailForm::Hash,
         key: SecretSource::Inline("the audit key".into()),
+        previous_keys: Vec::new(),
         chain: true,
         rotate_size: None,
         rotate_keep: 0,
@@ -55,6 +58,10 @@ async fn open(config: &Config) -> AuditLog {
 
 fn keys() -> Keys {
     Keys::derive(&"the audit key".into())
+}
+
+fn keyring() -> Keyring {
+    Keyring::new(["the audit key".into()])
 }
 
 /// A recovery, as far as it goes by `stage`, with everything in it.
@@ -127,9 +134,40 @@ fn story(path: &Path) -> Vec<String> {
     records(path).iter().map(word).collect()
 }
 
+/// What a good log of one chain holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Summary {
+    records: u64,
+    missed: u64,
+    last: Link,
+}
+
+fn report(files: &[&Path]) -> Report {
+    let inputs: Vec<_> = files
+        .iter()
+        .map(|path| Input::File(path.to_path_buf()))
+        .collect();
+    verify(&inputs, &keyring(), None, &Progress::default()).unwrap()
+}
+
 fn verified(files: &[&Path]) -> Summary {
-    let files: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
-    verify_chain(files.iter().map(Vec::as_slice), &[&keys()]).unwrap()
+    let report = report(files);
+    assert_eq!(report.bad, None);
+    let [chain] = report.chains.as_slice() else {
+        panic!("one chain, not {:?}", report.chains);
+    };
+    Summary {
+        records: chain.records,
+        missed: chain.missed,
+        last: chain.link(),
+    }
+}
+
+/// The same of what was read from a pipe.
+fn verified_bytes(bytes: &[u8]) -> Summary {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    verified(&[file.path()])
 }
 
 /// The rotated files of `path`, oldest first.

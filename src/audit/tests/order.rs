@@ -104,7 +104,7 @@ fn many_runtimes_make_one_chain() {
     });
     runtime.block_on(log.close()).unwrap();
     let read = reader.join().unwrap();
-    let piped = verify_chain([read.as_slice()], &[&keys()]).unwrap();
+    let piped = verified_bytes(&read);
     assert_eq!(piped, verified(&[&prompt]));
     assert_eq!((piped.records, piped.missed), (402, 0));
 }
@@ -186,44 +186,6 @@ async fn without_a_chain_records_are_numbered_only() {
             .iter()
             .all(|record| record["unmapped"].get("hash").is_none())
     );
-}
-
-#[tokio::test]
-async fn every_edit_of_a_log_is_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let log = open(&config(&[&path])).await;
-    let audit = log.worker();
-    for _ in 0..4 {
-        put(&audit, Stage::Completed).await;
-    }
-    log.close().await.unwrap();
-    let text = fs::read_to_string(&path).unwrap();
-    let lines: Vec<_> = text.split_inclusive('\n').collect();
-    let (expected, keys) = (verified(&[&path]), keys());
-    let good = |lines: &[&str]| {
-        let result = verify_chain([lines.concat().as_bytes()], &[&keys]);
-        result.is_ok_and(|summary| summary == expected)
-    };
-    assert!(good(&lines));
-    for place in 0..lines.len() {
-        let mut removed = lines.clone();
-        removed.remove(place);
-        assert!(!good(&removed), "without line {place}");
-        let mut doubled = lines.clone();
-        doubled.insert(place, lines[place]);
-        assert!(!good(&doubled), "line {place} twice");
-        let mut swapped = lines.clone();
-        swapped.swap(place, (place + 1) % lines.len());
-        assert!(!good(&swapped), "line {place} and the next swapped");
-    }
-    for place in 0..text.len() {
-        let mut changed = text.clone().into_bytes();
-        changed[place] ^= 1;
-        let result = verify_chain([changed.as_slice()], &[&keys]);
-        let same = result.is_ok_and(|summary| summary == expected);
-        assert!(!same, "byte {place} changed");
-    }
 }
 
 #[tokio::test]

@@ -7,14 +7,26 @@ use secrecy::ExposeSecret;
 use super::Reader;
 use crate::config::{
     nearest::did_you_mean,
+    secret::SecretSource,
     settings::{Audit, Durability, EmailForm, OnFailure, Output},
 };
 
 /// A key of fewer characters could be tried out against the hash of a known email.
 const SHORTEST_KEY: usize = 16;
 
+const KEY: &str = "audit.key";
+
+/// The keys, whatever else is wrong: the present one, and those before it.
+pub(super) fn keys(reader: &mut Reader<'_>) -> (Option<SecretSource>, Vec<SecretSource>) {
+    let key = reader.needed_secret(
+        KEY,
+        KEY,
+        "make one with: openssl rand -base64 32 > audit.key, and name that file in audit.key_file",
+    );
+    (key, previous_keys(reader))
+}
+
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Audit> {
-    const KEY: &str = "audit.key";
     let outputs = outputs(reader);
     let durability = match reader.text("audit.durability") {
         "synced" => Durability::Synced,
@@ -23,11 +35,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Audit> {
     if durability == Durability::Synced {
         synced(reader, &outputs);
     }
-    let key = reader.needed_secret(
-        KEY,
-        KEY,
-        "make one with: openssl rand -base64 32 > audit.key, and name that file in audit.key_file",
-    );
+    let (key, previous_keys) = keys(reader);
     if let Some(source) = &key
         && source
             .read()
@@ -53,10 +61,27 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Audit> {
             _hash => EmailForm::Hash,
         },
         key: key?,
+        previous_keys,
         chain: reader.flag("audit.chain"),
         rotate_size: Some(reader.bytes("audit.rotate.size")),
         rotate_keep: reader.count("audit.rotate.keep"),
     })
+}
+
+fn previous_keys(reader: &mut Reader<'_>) -> Vec<SecretSource> {
+    const FILES: &str = "audit.previous_key_files";
+    let mut sources = Vec::new();
+    for file in reader.list(FILES) {
+        let source = SecretSource::File(file.into());
+        match source.read() {
+            Ok(_secret) => sources.push(source),
+            Err(error) => {
+                let mend = "name a file that holds an earlier audit.key, or remove it";
+                reader.problem(FILES, format!("{file} can't be read: {error}"), mend);
+            }
+        }
+    }
+    sources
 }
 
 fn outputs(reader: &mut Reader<'_>) -> Vec<Output> {

@@ -51,6 +51,24 @@ pub(super) fn admin_address(entries: &Entries) -> Result<Option<SocketAddr>, Pro
     }
 }
 
+/// The audit log's keys, the present one first, whatever else is wrong.
+///
+/// # Errors
+/// What is wrong with them.
+pub(super) fn audit_keys(entries: &Entries) -> Result<Vec<SecretSource>, Problems> {
+    let mut reader = Reader {
+        entries,
+        problems: Problems::default(),
+        warnings: Vec::new(),
+    };
+    match audit::keys(&mut reader) {
+        (Some(key), previous) if reader.problems.is_empty() => {
+            Ok(std::iter::once(key).chain(previous).collect())
+        }
+        (_, _) => Err(reader.problems),
+    }
+}
+
 /// Makes settings of the entries, with what is probably a mistake but not surely.
 ///
 /// # Errors

@@ -14,7 +14,6 @@ const UNAVAILABLE: &[(&str, &str)] = &[
     ("limits.store", "redis"),
     ("limits.on_store_failure", ""),
     ("limits.redis", ""),
-    ("audit.previous_key_files", ""),
     ("audit.collapse", ""),
     ("audit.rotate", ""),
     ("telemetry.otlp_endpoint", ""),
