@@ -182,6 +182,14 @@ fn rotated(path: &Path) -> io::Result<Vec<Rotated>> {
     Ok(found)
 }
 
+/// The rotated files of `path` that end after record `sequence`, oldest first.
+pub(super) fn rotated_after(path: &Path, sequence: u64) -> io::Result<Vec<PathBuf>> {
+    let after = rotated(path)?
+        .into_iter()
+        .filter(|file| file.sequence > sequence);
+    Ok(after.map(|file| file.path).collect())
+}
+
 /// The number in `20261123T120000Z-17`; `None` for any other form, which is not ours.
 fn sequence_of(suffix: &str) -> Option<u64> {
     let (time, sequence) = suffix.split_once('-')?;

@@ -25,6 +25,7 @@ mod keys;
 mod ocsf;
 mod output;
 mod read;
+mod search;
 mod slot;
 mod stream;
 mod tail;
@@ -45,6 +46,7 @@ pub use control::Control;
 pub use counters::{Count, Counters};
 pub use keys::Keyring;
 pub use read::{Input, Progress, ReadError};
+pub use search::{Follow, Hit, Query, Record, records, search};
 pub use verify::{Bad, Chain, Damage, Expected, NotExpected, Report, verify};
 
 use self::{

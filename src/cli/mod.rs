@@ -36,8 +36,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Verify the audit log
-    Audit(audit::AuditArgs),
+    /// Verify the audit log, search it, follow it
+    Audit(Box<audit::AuditArgs>),
     /// Report every problem of the configuration at once
     Check(check::CheckArgs),
     /// Show the effective configuration, the defaults, or the schema

@@ -28,29 +28,31 @@ pub(in super::super) struct Text<'a> {
     pub(in super::super) wrapped: bool,
 }
 
-/// The lines of one input.
-pub(in super::super) struct Lines {
-    source: Source,
-    number: u64,
-    /// The line as it stands in the input.
-    line: Vec<u8>,
-    ended: bool,
+/// Takes lines out of what is around them.
+#[derive(Default)]
+pub(in super::super) struct Unwrapper {
     /// Lines of which parts have come, of standard output and of standard error.
     parts: [Vec<u8>; 2],
     /// A line that was put together, or taken out of JSON.
     whole: Vec<u8>,
 }
 
-/// What one line of an input holds.
-enum Unwrapped<'a> {
-    /// It is the line itself.
+/// What came of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Unwrapped {
+    /// It was bare: it is the line itself.
     Bare,
-    /// A line, or a part of one.
-    Wrapped {
-        stream: Stream,
-        content: Cow<'a, [u8]>,
-        complete: bool,
-    },
+    /// It is a part of one that goes on.
+    Part,
+    /// There is a whole line, see [`Unwrapper::whole`].
+    Whole,
+}
+
+/// A line, or a part of one, in what a log driver put around it.
+struct Wrapped<'a> {
+    stream: Stream,
+    content: Cow<'a, [u8]>,
+    complete: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -59,15 +61,56 @@ enum Stream {
     Out,
 }
 
+impl Unwrapper {
+    /// Takes a line as it stands, without its newline.
+    pub(in super::super) fn take(&mut self, line: &[u8]) -> Unwrapped {
+        let wrapped = match line.first() {
+            Some(b'{') => docker(line),
+            Some(b'0'..=b'9') => kubelet(line),
+            Some(_) | None => None,
+        };
+        let Some(wrapped) = wrapped else {
+            return Unwrapped::Bare;
+        };
+        let [of_out, of_err] = &mut self.parts;
+        let part = match wrapped.stream {
+            Stream::Err => of_err,
+            Stream::Out => of_out,
+        };
+        let (room, content) = (LONGEST.saturating_sub(part.len()), &wrapped.content);
+        part.extend_from_slice(content.get(..room).unwrap_or(content));
+        if !wrapped.complete {
+            return Unwrapped::Part;
+        }
+        self.whole.clear();
+        std::mem::swap(&mut self.whole, part);
+        Unwrapped::Whole
+    }
+
+    /// The line that became whole last.
+    pub(in super::super) fn whole(&self) -> &[u8] {
+        &self.whole
+    }
+}
+
+/// The lines of one input.
+pub(in super::super) struct Lines {
+    source: Source,
+    number: u64,
+    /// The line as it stands in the input.
+    line: Vec<u8>,
+    ended: bool,
+    unwrapper: Unwrapper,
+}
+
 impl Lines {
-    pub(super) const fn of(source: Source) -> Self {
+    pub(super) fn of(source: Source) -> Self {
         Self {
             source,
             number: 0,
             line: Vec::new(),
             ended: false,
-            parts: [Vec::new(), Vec::new()],
-            whole: Vec::new(),
+            unwrapper: Unwrapper::default(),
         }
     }
 
@@ -78,44 +121,23 @@ impl Lines {
 
     /// The next line; `None` at the end.
     pub(in super::super) fn next(&mut self) -> io::Result<Option<Text<'_>>> {
-        loop {
+        let mut unwrapped = Unwrapped::Part;
+        while unwrapped == Unwrapped::Part {
             if !self.advance()? {
                 return Ok(None);
             }
-            match unwrap(&self.line) {
-                Unwrapped::Bare => {
-                    return Ok(Some(Text {
-                        number: self.number,
-                        bytes: &self.line,
-                        ended: self.ended,
-                        wrapped: false,
-                    }));
-                }
-                Unwrapped::Wrapped {
-                    stream,
-                    content,
-                    complete,
-                } => {
-                    let [of_out, of_err] = &mut self.parts;
-                    let part = match stream {
-                        Stream::Err => of_err,
-                        Stream::Out => of_out,
-                    };
-                    let room = LONGEST.saturating_sub(part.len());
-                    part.extend_from_slice(content.get(..room).unwrap_or(&content));
-                    if complete {
-                        self.whole.clear();
-                        std::mem::swap(&mut self.whole, part);
-                        break;
-                    }
-                }
-            }
+            unwrapped = self.unwrapper.take(&self.line);
         }
+        let wrapped = unwrapped == Unwrapped::Whole;
         Ok(Some(Text {
             number: self.number,
-            bytes: &self.whole,
-            ended: true,
-            wrapped: true,
+            bytes: if wrapped {
+                self.unwrapper.whole()
+            } else {
+                &self.line
+            },
+            ended: wrapped || self.ended,
+            wrapped,
         }))
     }
 
@@ -150,17 +172,8 @@ impl Lines {
     }
 }
 
-fn unwrap(line: &[u8]) -> Unwrapped<'_> {
-    let wrapped = match line.first() {
-        Some(b'{') => docker(line),
-        Some(b'0'..=b'9') => kubelet(line),
-        Some(_) | None => None,
-    };
-    wrapped.unwrap_or(Unwrapped::Bare)
-}
-
 /// `2026-11-23T12:00:00.123456789Z stdout F …`
-fn kubelet(line: &[u8]) -> Option<Unwrapped<'_>> {
+fn kubelet(line: &[u8]) -> Option<Wrapped<'_>> {
     let mut parts = line.splitn(4, |byte| *byte == b' ');
     let (time, stream, tags, content) =
         (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -177,7 +190,7 @@ fn kubelet(line: &[u8]) -> Option<Unwrapped<'_>> {
         b'P' => false,
         _ => return None,
     };
-    Some(Unwrapped::Wrapped {
+    Some(Wrapped {
         stream,
         content: content.into(),
         complete,
@@ -185,7 +198,7 @@ fn kubelet(line: &[u8]) -> Option<Unwrapped<'_>> {
 }
 
 /// `{"log":"…\n","stream":"stdout","time":"…"}`
-fn docker(line: &[u8]) -> Option<Unwrapped<'_>> {
+fn docker(line: &[u8]) -> Option<Wrapped<'_>> {
     #[derive(Deserialize)]
     struct Entry<'a> {
         #[serde(borrow)]
@@ -200,7 +213,7 @@ fn docker(line: &[u8]) -> Option<Unwrapped<'_>> {
     if complete {
         content.pop();
     }
-    Some(Unwrapped::Wrapped {
+    Some(Wrapped {
         stream: if entry.stream == "stderr" {
             Stream::Err
         } else {

@@ -8,6 +8,6 @@ mod lines;
 mod order;
 mod source;
 
-pub(super) use lines::{Lines, Text};
+pub(super) use lines::{Lines, Text, Unwrapped, Unwrapper};
 pub(super) use order::in_order;
 pub use source::{Input, Progress, ReadError};

@@ -34,7 +34,7 @@ use crate::{
 /// Far more than any of the tests needs; none waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn config(outputs: &[&Path]) -> Config {
+pub(super) fn config(outputs: &[&Path]) -> Config {
     Config {
         outputs: outputs
             .iter()
@@ -52,7 +52,7 @@ fn config(outputs: &[&Path]) -> Config {
     }
 }
 
-async fn open(config: &Config) -> AuditLog {
+pub(super) async fn open(config: &Config) -> AuditLog {
     AuditLog::open(config, Region::Eu).await.unwrap()
 }
 
@@ -65,7 +65,7 @@ fn keyring() -> Keyring {
 }
 
 /// A recovery, as far as it goes by `stage`, with everything in it.
-fn event(stage: Stage) -> Event {
+pub(super) fn event(stage: Stage) -> Event {
     let (outcome, status, reason) = match stage {
         Stage::Admitted => (Outcome::Pending, None, None),
         Stage::Completed => (Outcome::Succeeded, Some(StatusCode::OK), None),
@@ -106,7 +106,7 @@ fn event(stage: Stage) -> Event {
     }
 }
 
-fn user_event(stage: Stage, operation: Operation) -> Event {
+pub(super) fn user_event(stage: Stage, operation: Operation) -> Event {
     Event {
         operation: Some(operation),
         user: Some(UserId::parse("user-1").unwrap()),
@@ -171,7 +171,7 @@ fn verified_bytes(bytes: &[u8]) -> Summary {
 }
 
 /// The rotated files of `path`, oldest first.
-fn rotated(path: &Path) -> Vec<PathBuf> {
+pub(super) fn rotated(path: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(path.parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -198,7 +198,7 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// Writes one record and waits until it is accepted.
-async fn put(audit: &Audit, stage: Stage) {
+pub(super) async fn put(audit: &Audit, stage: Stage) {
     audit.record(&event(stage)).await.unwrap();
 }
 

@@ -1,5 +1,8 @@
 //! `mfa-gateway audit`: is the log whole, and what does it say?
 
+mod rows;
+mod search;
+mod tail;
 mod verify;
 
 use std::path::PathBuf;
@@ -21,12 +24,18 @@ pub(super) struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
+    /// Find what the log says about somebody, or about a request
+    Search(search::SearchArgs),
+    /// Show the last records, and with -f those that come
+    Tail(tail::TailArgs),
     /// Find the first record that was changed, removed, inserted or moved
     Verify(verify::VerifyArgs),
 }
 
 pub(super) fn run(arguments: &AuditArgs) -> Result<(), Failure> {
     match &arguments.command {
+        AuditCommand::Search(arguments) => search::run(arguments),
+        AuditCommand::Tail(arguments) => tail::run(arguments),
         AuditCommand::Verify(arguments) => verify::run(arguments),
     }
 }

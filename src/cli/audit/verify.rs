@@ -4,14 +4,13 @@ use std::{
     io::{self, IsTerminal, Write},
     sync::mpsc,
     thread,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{FileArgs, KeyArgs};
+use super::{FileArgs, KeyArgs, rows::shown};
 use crate::{
     audit::{self, Chain, Expected, Input, Progress, Report},
     cli::{
@@ -158,11 +157,6 @@ fn as_json(report: &Report) -> Value {
         "chains": report.chains.iter().map(chain).collect::<Vec<_>>(),
         "bad": bad,
     })
-}
-
-fn shown(time: SystemTime) -> String {
-    // a time that can't be shown is one that no clock of ours has told
-    Timestamp::try_from(time).map_or_else(|_| "unknown".to_owned(), |time| time.to_string())
 }
 
 /// How far it is, on a terminal.
