@@ -127,3 +127,12 @@ pub struct Event {
     /// From its head to this record.
     pub duration: Duration,
 }
+
+impl Event {
+    /// When this record's point was reached.
+    #[must_use]
+    pub fn end(&self) -> SystemTime {
+        let end = self.start.checked_add(self.duration);
+        end.unwrap_or(self.start)
+    }
+}

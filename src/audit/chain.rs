@@ -340,6 +340,16 @@ mod tests {
     }
 
     #[test]
+    fn a_header_names_its_chain() {
+        let line = br#"{"unmapped":{"event":"header","chain":"abc","missed":7,"key_id":""}}"#;
+        assert_eq!((chain_of(line), missed_of(line)), (Some("abc"), 7));
+        assert_eq!(
+            (chain_of(b"x\n"), missed_of(b"x"), time_of(b"x")),
+            (None, 0, None)
+        );
+    }
+
+    #[test]
     fn foreign_lines_are_not_ours() {
         for line in ["", "{}", "hello", r#"{"metadata":{"sequence":x,"a":1}}"#] {
             assert_eq!(Line::parse(line.as_bytes()), None, "{line}");

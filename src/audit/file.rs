@@ -1,23 +1,24 @@
-//! A regular file: appended to by one process only, rotated by size, and never left with
-//! half a line.
+//! A regular file: appended to by one process only, rotated by size and age, and never left
+//! with half a line.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use jiff::Timestamp;
 
 use super::{
-    tail::{Tail, chain_name},
+    chain::{Line, chain_of, time_of},
+    read::{Input, Progress, in_order},
+    rotated::{MODE, folder, name_for, prune, rotated, with_suffix},
+    tail::{Tail, first_line},
     target::{Broken, Fault, Opened, Rules, Target, whole_lines, write_counted},
 };
 use crate::config::Durability;
-
-/// Readable and writable by its owner alone.
-const MODE: u32 = 0o600;
 
 /// An open audit file.
 ///
@@ -29,6 +30,8 @@ pub(super) struct LogFile {
     length: u64,
     /// From which length on it is rotated.
     limit: u64,
+    /// When its first record was written.
+    begun: SystemTime,
     rules: Rules,
 }
 
@@ -41,21 +44,22 @@ impl LogFile {
         if !tail.torn.is_empty() {
             torn = Some(set_aside(path, &file, &tail.torn)?);
         }
-        let mut chain = chain_name(&file)?;
+        let first = first_line(&file)?;
+        let mut chain = chain_of(&first).map(str::to_owned);
+        let begun = begun(&first);
         let length = file.metadata()?.len();
         if tail.line.is_empty()
             && let Some(newest) = rotated(path)?.pop()
         {
             // the process died between renaming the old file and beginning this one
-            let newest = File::open(newest.path)?;
-            tail.line = Tail::read(&newest)?.line;
-            chain = chain_name(&newest)?;
+            (chain, tail.line) = whole_file(newest.path)?;
         }
         let file = Self {
             path: path.to_owned(),
             file,
             length,
             limit: rules.rotate_size.unwrap_or(u64::MAX),
+            begun,
             rules,
         };
         Ok(Opened {
@@ -76,7 +80,16 @@ impl LogFile {
 
     pub(super) fn is_full(&self, more: usize) -> bool {
         let more = u64::try_from(more).unwrap_or(u64::MAX);
-        !self.is_fresh() && self.length.saturating_add(more) > self.limit
+        let full = self.length.saturating_add(more) > self.limit;
+        !self.is_fresh() && (full || self.due_in().is_some_and(|wait| wait.is_zero()))
+    }
+
+    /// In which time it is old enough to be rotated; `None`: never.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        let age = self.rules.rotate_age.filter(|_| !self.is_fresh())?;
+        // a clock that was set back makes it younger, not due
+        let now = self.begun.elapsed().unwrap_or_default();
+        Some(age.saturating_sub(now))
     }
 
     /// Appends whole lines, or cuts back to the last whole one.
@@ -119,21 +132,26 @@ impl LogFile {
     }
 
     /// Renames the file after the time and its last record, and begins a new one. Where that
-    /// fails the records go on into the old file: a full folder must not stop them.
-    pub(super) fn rotate(&mut self, sequence: u64) {
-        match self.try_rotate(sequence) {
-            Ok(()) => {}
-            Err(error) => {
-                let step = self.rules.rotate_size.unwrap_or(u64::MAX);
-                self.limit = self.length.saturating_add(step);
-                tracing::warn!(file = %self.path.display(), %error, "audit file could not be rotated and grows on");
-            }
+    /// fails the records go on into the old file: a full folder must not stop them. True where
+    /// it did not fail.
+    pub(super) fn rotate(&mut self, sequence: u64) -> bool {
+        let result = self.try_rotate(sequence);
+        if let Err(error) = &result {
+            let step = self.rules.rotate_size.unwrap_or(u64::MAX);
+            self.limit = self.length.saturating_add(step);
+            self.begun = SystemTime::now();
+            tracing::warn!(file = %self.path.display(), %error, "audit file could not be rotated and grows on");
         }
+        matches!(result, Ok(true))
     }
 
-    fn try_rotate(&mut self, sequence: u64) -> io::Result<()> {
-        let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-        let old = with_suffix(&self.path, &format!("{time}-{sequence}"));
+    fn try_rotate(&mut self, sequence: u64) -> io::Result<bool> {
+        if Tail::read(&self.file)?.is_header() {
+            // it grows old without a record: there is nothing to put aside
+            self.begun = SystemTime::now();
+            return Ok(false);
+        }
+        let old = name_for(&self.path, sequence);
         if old.try_exists()? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -142,81 +160,37 @@ impl LogFile {
         self.file = open_locked(&self.path, self.rules.durability)?;
         self.length = self.file.metadata()?.len();
         self.limit = self.rules.rotate_size.unwrap_or(u64::MAX);
-        if self.rules.rotate_keep > 0 {
-            let mut all = rotated(&self.path)?;
-            all.truncate(all.len().saturating_sub(self.rules.rotate_keep));
-            for file in all {
-                fs::remove_file(file.path)?;
+        self.begun = SystemTime::now();
+        if !self.rules.rotate_compress {
+            prune(&self.path, self.rules.rotate_keep)?;
+        }
+        Ok(true)
+    }
+}
+
+/// When a file's first line was written; a file without any begins now.
+fn begun(first: &[u8]) -> SystemTime {
+    let written = time_of(first).map(Duration::from_millis);
+    let time = written.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+    time.unwrap_or_else(SystemTime::now)
+}
+
+/// The chain and the last line of a file that may be compressed.
+fn whole_file(path: PathBuf) -> io::Result<(Option<String>, Vec<u8>)> {
+    let input = Input::File(path);
+    let (mut chain, mut last) = (None, Vec::new());
+    for mut file in in_order(&[input], &Progress::default()).map_err(|error| error.cause)? {
+        let mut lines = file
+            .lines(&Progress::default())
+            .map_err(|error| error.cause)?;
+        while let Some(text) = lines.next()? {
+            if Line::parse(text.bytes).is_some() {
+                chain = chain.or_else(|| chain_of(text.bytes).map(str::to_owned));
+                text.bytes.clone_into(&mut last);
             }
         }
-        Ok(())
     }
-}
-
-/// A rotated file.
-#[derive(Debug)]
-struct Rotated {
-    sequence: u64,
-    path: PathBuf,
-}
-
-/// The rotated files of `path`, oldest first.
-fn rotated(path: &Path) -> io::Result<Vec<Rotated>> {
-    let (Some(name), Some(folder)) = (path.file_name(), folder(path)) else {
-        return Ok(Vec::new());
-    };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let suffix = path.file_name().and_then(|file| {
-            let rest = file
-                .as_encoded_bytes()
-                .strip_prefix(name.as_encoded_bytes())?;
-            str::from_utf8(rest.strip_prefix(b".")?).ok()
-        });
-        if let Some(sequence) = suffix.and_then(sequence_of) {
-            found.push(Rotated { sequence, path });
-        }
-    }
-    found.sort_by_key(|file| file.sequence);
-    Ok(found)
-}
-
-/// The rotated files of `path` that end after record `sequence`, oldest first.
-pub(super) fn rotated_after(path: &Path, sequence: u64) -> io::Result<Vec<PathBuf>> {
-    let after = rotated(path)?
-        .into_iter()
-        .filter(|file| file.sequence > sequence);
-    Ok(after.map(|file| file.path).collect())
-}
-
-/// The number in `20261123T120000Z-17`; `None` for any other form, which is not ours.
-fn sequence_of(suffix: &str) -> Option<u64> {
-    let (time, sequence) = suffix.split_once('-')?;
-    let digit = |(place, byte): (usize, u8)| match place {
-        8 => byte == b'T',
-        15 => byte == b'Z',
-        _ => byte.is_ascii_digit(),
-    };
-    (time.len() == 16 && time.bytes().enumerate().all(digit))
-        .then(|| sequence.parse().ok())
-        .flatten()
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    name.into()
-}
-
-fn folder(path: &Path) -> Option<&Path> {
-    let parent = path.parent()?;
-    Some(if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    })
+    Ok((chain, last))
 }
 
 /// Opens for appending what no other process has open for that.
@@ -254,7 +228,7 @@ fn set_aside(path: &Path, file: &File, torn: &[u8]) -> io::Result<String> {
     use std::io::Write;
 
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%.6fZ");
-    let aside = with_suffix(path, &format!("{time}.torn"));
+    let aside = with_suffix(path, &format!(".{time}.torn"));
     let mut options = OpenOptions::new();
     let mut kept = options
         .write(true)

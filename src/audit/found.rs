@@ -16,6 +16,8 @@ pub(super) const fn rules(config: &Config) -> Rules {
     Rules {
         durability: config.durability,
         rotate_size: config.rotate_size,
+        rotate_age: config.rotate_age,
+        rotate_compress: config.rotate_compress,
         rotate_keep: config.rotate_keep,
     }
 }

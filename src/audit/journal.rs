@@ -21,6 +21,7 @@ use super::{
     backlog::{Backlog, Sealed},
     batch::{Batch, Fate, Queue},
     chain::{Link, Sealer},
+    collapse::Collapser,
     control::Control,
     counters::Counters,
     keys::Keys,
@@ -47,6 +48,7 @@ pub(super) struct Shared {
     pub(super) keys: Arc<Keys>,
     pub(super) form: Form,
     pub(super) sealer: Sealer,
+    pub(super) collapser: Collapser,
     /// The chain's name.
     pub(super) chain: String,
     pub(super) counters: Counters,
@@ -108,6 +110,7 @@ impl Shared {
             }),
             form: Form::new(region, config.email),
             sealer: Sealer::new(chained),
+            collapser: Collapser::new(config.collapse),
             config,
             keys,
             chain,

@@ -15,6 +15,7 @@
 mod backlog;
 mod batch;
 mod chain;
+mod collapse;
 mod control;
 mod counters;
 mod file;
@@ -25,6 +26,7 @@ mod keys;
 mod ocsf;
 mod output;
 mod read;
+mod rotated;
 mod search;
 mod slot;
 mod stream;
@@ -38,9 +40,10 @@ use std::{
     fmt, io,
     path::PathBuf,
     sync::{Arc, PoisonError},
+    time::Instant,
 };
 
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc, time::sleep_until};
 
 pub use control::Control;
 pub use counters::{Count, Counters};
@@ -52,13 +55,14 @@ pub use verify::{Bad, Chain, Damage, Expected, NotExpected, Report, verify};
 use self::{
     batch::{Fate, Flusher, Queue},
     chain::Link,
+    collapse::Taken,
     found::Found,
     journal::Shared,
     keys::Keys,
 };
 use crate::{
     config::{Audit as Config, OnFailure, SecretSource},
-    event::Event,
+    event::{Event, Stage},
     model::Region,
 };
 
@@ -222,6 +226,11 @@ impl AuditLog {
         for queue in queues.iter().filter_map(std::sync::Weak::upgrade) {
             queue.drain(&shared);
         }
+        for held in shared.collapser.release_all() {
+            let mut body = Vec::new();
+            held.write(&shared.form, &mut body);
+            shared.seal(std::iter::once(body.as_slice()), &Arc::default());
+        }
         let stopped = self.control(&Control::Stop).await;
         shared.lock().closing = true;
         shared.wake_all();
@@ -276,8 +285,10 @@ impl Audit {
         event: &Event,
     ) -> impl Future<Output = Result<(), NotAccepted>> + Send + use<> {
         let shared = &self.worker.shared;
+        let collapsed = event.stage == Stage::Refused && self.collapses(event);
         let forgiving = shared.config.on_failure == OnFailure::Continue;
         let batch = match event.operation {
+            Some(_) if collapsed => None,
             Some(operation) if shared.admits(event.stage) => {
                 let write = |out: &mut Vec<u8>| shared.form.event(event, operation, out);
                 Some(self.worker.queue.push(write))
@@ -288,7 +299,7 @@ impl Audit {
             }
             None => None,
         };
-        let none_due = event.operation.is_none();
+        let none_due = collapsed || event.operation.is_none();
         async move {
             match batch {
                 Some(batch) if batch.settled().await == Fate::Accepted => Ok(()),
@@ -296,6 +307,26 @@ impl Audit {
                 Some(_) | None => Err(NotAccepted),
             }
         }
+    }
+
+    /// Whether a refusal shares another's record. That record is written when the second is over.
+    fn collapses(&self, event: &Event) -> bool {
+        let Some(written_at) = (match self.worker.shared.collapser.take(event) {
+            Taken::Alone => return false,
+            Taken::Shared { written_at } => written_at,
+        }) else {
+            return true;
+        };
+        let worker = Arc::clone(&self.worker);
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                sleep_until(written_at.into()).await;
+                worker.release();
+            })),
+            // the runtime ends: closing the log writes it
+            Err(_none) => {}
+        }
+        true
     }
 
     /// Writes what happened to the gateway itself, see [`AuditLog::control`].
@@ -334,6 +365,19 @@ impl Audit {
     /// Opens the files anew, after somebody moved them away.
     pub fn reopen(&self) {
         reopen(&self.worker.shared);
+    }
+}
+
+impl Worker {
+    /// Writes the records that refusals of a second that is over share.
+    fn release(&self) {
+        for held in self.shared.collapser.release(Instant::now()) {
+            if self.shared.admits(Stage::Refused) {
+                drop(self.queue.push(|out| held.write(&self.shared.form, out)));
+            } else {
+                self.shared.counters.lost(1);
+            }
+        }
     }
 }
 

@@ -27,6 +27,17 @@ const LONGEST_ERROR: usize = 256;
 /// The most keys that a reload names.
 const MOST_KEYS: usize = 32;
 
+/// Refusals that share a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Repeats {
+    /// How many.
+    pub(super) count: u64,
+    /// When the first was.
+    pub(super) first: SystemTime,
+    /// When the last was.
+    pub(super) last: SystemTime,
+}
+
 /// Writes bodies.
 pub(super) struct Form {
     /// The beginning of `metadata`.
@@ -116,6 +127,28 @@ impl Form {
 
     /// Appends the body of one request's record.
     pub(super) fn event(&self, event: &Event, operation: Operation, out: &mut Vec<u8>) {
+        self.request(event, operation, None, out);
+    }
+
+    /// Appends the body of a record that stands for several refusals, of which `event` is the
+    /// first.
+    pub(super) fn repeated(
+        &self,
+        event: &Event,
+        operation: Operation,
+        repeats: Repeats,
+        out: &mut Vec<u8>,
+    ) {
+        self.request(event, operation, Some(repeats), out);
+    }
+
+    fn request(
+        &self,
+        event: &Event,
+        operation: Operation,
+        repeats: Option<Repeats>,
+        out: &mut Vec<u8>,
+    ) {
         let facts = operation.facts();
         raw(out, &self.product);
         if event.stage == Stage::Refused {
@@ -129,8 +162,14 @@ impl Form {
             string(out, r#","activity_name":"#, facts.name);
         }
         raw(out, severity(facts.audited, event.outcome));
-        let now = event.start.checked_add(event.duration);
-        number(out, r#","time":"#, milliseconds(now.unwrap_or(event.start)));
+        if let Some(repeats) = repeats {
+            number(out, r#","time":"#, milliseconds(repeats.last));
+            number(out, r#","count":"#, repeats.count);
+            number(out, r#","start_time":"#, milliseconds(repeats.first));
+            number(out, r#","end_time":"#, milliseconds(repeats.last));
+        } else {
+            number(out, r#","time":"#, milliseconds(event.end()));
+        }
         raw(out, status(event.outcome));
         if let Some(status) = event.status {
             string(out, r#","status_code":"#, status.as_str());
@@ -329,7 +368,10 @@ fn endpoint(event: &Event, out: &mut Vec<u8>) {
         (Some(client), Peer::Unix) => address(client, r#""ip":"#, out),
         (None, Peer::Tcp(peer)) => {
             address(peer.ip(), r#""ip":"#, out);
-            number(out, r#","port":"#, peer.port());
+            // several connections share it
+            if peer.port() != 0 {
+                number(out, r#","port":"#, peer.port());
+            }
         }
         (None, Peer::Unix) => raw(out, r#""name":"unix""#),
     }

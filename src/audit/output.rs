@@ -13,6 +13,7 @@ use super::{
     backlog::Sealed,
     chain::Link,
     journal::Shared,
+    rotated::tidy,
     tail::last_link,
     target::{Broken, Fault, Rules, Target},
 };
@@ -30,6 +31,7 @@ pub(super) fn start(
     let keep = move || {
         let _running = running;
         Keeper {
+            compressor: compressor(&output, rules),
             shared,
             index,
             output,
@@ -45,6 +47,34 @@ struct Keeper {
     index: usize,
     output: Output,
     rules: Rules,
+    /// Told that a file was put aside.
+    compressor: Option<std::sync::mpsc::Sender<()>>,
+}
+
+/// Starts the thread that compresses what is put aside, where that is wanted. It begins with what
+/// an earlier process left.
+fn compressor(output: &Output, rules: Rules) -> Option<std::sync::mpsc::Sender<()>> {
+    let path = match output {
+        Output::File(path) if rules.rotate_compress => path.clone(),
+        Output::File(_) | Output::Stderr | Output::Stdout => return None,
+    };
+    let (sender, told) = std::sync::mpsc::channel();
+    let name = path.clone();
+    let work = move || loop {
+        if let Err(error) = tidy(&path, rules.rotate_keep) {
+            tracing::warn!(file = %path.display(), %error, "a rotated audit file could not be compressed and stays as it is");
+        }
+        if told.recv().is_err() {
+            return;
+        }
+    };
+    let started = thread::Builder::new()
+        .name("audit-gzip".to_owned())
+        .spawn(work);
+    if let Err(error) = started {
+        tracing::warn!(file = %name.display(), %error, "rotated audit files stay as they are: no thread can be started");
+    }
+    Some(sender)
 }
 
 /// What an output lacks.
@@ -91,7 +121,13 @@ impl Keeper {
         loop {
             let (tip, last) = (journal.tip, journal.closing);
             let slot = journal.slots.get_mut(self.index)?;
-            let idle = slot.is_live() && slot.cursor.sequence >= tip.sequence && !slot.reopen;
+            let current = slot.is_live() && slot.cursor.sequence >= tip.sequence && !slot.reopen;
+            let due_in = slot
+                .target
+                .as_ref()
+                .and_then(Target::due_in)
+                .filter(|_| current);
+            let idle = current && (last || due_in.is_none_or(|wait| !wait.is_zero()));
             if slot.is_gone() || (idle && last) {
                 let target = slot.target.take();
                 drop(journal);
@@ -99,7 +135,10 @@ impl Keeper {
                 return None;
             }
             let pause = slot.pause();
-            if idle {
+            if let Some(wait) = due_in.filter(|_| idle) {
+                let waited = door.wait_timeout(journal, wait);
+                journal = waited.unwrap_or_else(PoisonError::into_inner).0;
+            } else if idle {
                 journal = door.wait(journal).unwrap_or_else(PoisonError::into_inner);
             } else if !pause.is_zero() && !last {
                 let waited = door.wait_timeout(journal, pause);
@@ -174,8 +213,12 @@ impl Keeper {
             .iter()
             .map(|lines| lines.len())
             .fold(0, usize::saturating_add);
-        if target.is_full(size) {
-            target.rotate(job.cursor.sequence);
+        if target.is_full(size)
+            && target.rotate(job.cursor.sequence)
+            && let Some(compressor) = &self.compressor
+            && compressor.send(()).is_err()
+        {
+            tracing::warn!("the thread that compresses audit files has ended");
         }
         let missed = job.before.sequence.saturating_sub(job.cursor.sequence);
         let mut text = Vec::new();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    chain::{Line, Link, chain_of},
+    chain::{Line, Link},
     keys::Keyring,
 };
 
@@ -60,6 +60,11 @@ impl Tail {
         Line::parse(&self.line).map(|line| line.link())
     }
 
+    /// Whether there is nothing after a header.
+    pub(super) fn is_header(&self) -> bool {
+        Line::parse(&self.line).is_some_and(|line| line.header)
+    }
+
     /// Whether the last record is as it was written, as far as `keys` can tell: of another
     /// key's record they can't.
     pub(super) fn may_hold(&self, keys: &Keyring) -> bool {
@@ -82,13 +87,13 @@ fn last_line(lines: &[u8]) -> Option<&[u8]> {
     newest_first.find(|line| Line::parse(line).is_some())
 }
 
-/// The name of the chain, from the file's first line.
-pub(super) fn chain_name(file: &File) -> io::Result<Option<String>> {
+/// The first line, or as much of it as says whose it is.
+pub(super) fn first_line(file: &File) -> io::Result<Vec<u8>> {
     let mut first = Vec::new();
     let mut reader = file;
     reader.seek(SeekFrom::Start(0))?;
     BufReader::new(reader.take(LONGEST_HEADER)).read_until(b'\n', &mut first)?;
-    Ok(chain_of(&first).map(str::to_owned))
+    Ok(first)
 }
 
 fn read_from(file: &File, start: u64) -> io::Result<Vec<u8>> {
@@ -140,13 +145,5 @@ mod tests {
         bytes.extend_from_slice(&torn);
         let tail = Tail::read(&file(&bytes)).unwrap();
         assert_eq!((tail.last(), tail.torn), (Some(link), torn));
-    }
-
-    #[test]
-    fn the_chain_is_named_in_the_first_line() {
-        let named =
-            file(b"{\"unmapped\":{\"event\":\"header\",\"chain\":\"abc\",\"missed\":0}}\nx\n");
-        assert_eq!(chain_name(&named).unwrap().as_deref(), Some("abc"));
-        assert_eq!(chain_name(&file(b"x\n")).unwrap(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! What an output writes to: a regular file of ours, or a stream.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use super::{file::LogFile, stream::Stream, tail::Tail};
 use crate::config::{Durability, Output};
@@ -11,6 +11,10 @@ pub(super) struct Rules {
     pub(super) durability: Durability,
     /// A file that would grow past this is rotated.
     pub(super) rotate_size: Option<u64>,
+    /// One whose first record is older than this is rotated.
+    pub(super) rotate_age: Option<Duration>,
+    /// Rotated files are compressed.
+    pub(super) rotate_compress: bool,
     /// Rotated files that stay; 0: all.
     pub(super) rotate_keep: usize,
 }
@@ -116,11 +120,20 @@ impl Target {
         }
     }
 
-    /// Begins a new file; the old one is named after `sequence`, its last record.
-    pub(super) fn rotate(&mut self, sequence: u64) {
+    /// In which time it is old enough for a new file; `None`: never.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        match self {
+            Self::File(file) => file.due_in(),
+            Self::Stream(_) => None,
+        }
+    }
+
+    /// Begins a new file; the old one is named after `sequence`, its last record. False where
+    /// that did not happen.
+    pub(super) fn rotate(&mut self, sequence: u64) -> bool {
         match self {
             Self::File(file) => file.rotate(sequence),
-            Self::Stream(_) => {}
+            Self::Stream(_) => false,
         }
     }
 

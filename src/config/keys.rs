@@ -275,6 +275,8 @@ mod table {
         k("audit.previous_key_files", List, "[]", "Earlier keys, to search and verify what was written under them."),
         k("audit.chain", Flag, "true", "Chain the records, so that a changed or missing one shows."),
         k("audit.rotate.size", size("64KiB", "1024GiB"), r#""100MiB""#, "A file that would grow past this is put aside."),
+        k("audit.rotate.age", time("0s", "366d"), r#""0s""#, "A file whose first record is older than this is put aside too, such as 1d. 0s: never."),
+        k("audit.rotate.compress", Flag, "false", "Compress the files that were put aside, with gzip."),
         k("audit.rotate.keep", count(0, 100_000), "0", "How many of those stay. 0: all."),
         k("audit.collapse", count(0, 1_000_000), "100", "Equal refusals a second beyond which they share a record. 0: never."),
 

@@ -8,6 +8,7 @@
 //! Every mistake is found in one go and told with its key, its place and the mend. No
 //! text made here repeats a secret, or a value that may be one.
 
+mod audit;
 mod caller;
 mod changes;
 mod check;
@@ -34,6 +35,7 @@ mod tests;
 
 use std::net::SocketAddr;
 
+pub use audit::{Audit, Durability, EmailForm, OnFailure, Output};
 pub use caller::{Caller, KnownBy};
 pub use changes::{changed_keys, reload_blockers};
 pub use keys::{KEYS, Key, Repeats, SECTIONS, Section};
@@ -45,9 +47,8 @@ pub use proxies::TrustedProxies;
 pub use schema::schema;
 pub use secret::SecretSource;
 pub use settings::{
-    Admin, Audit, Bind, Durability, Egress, EmailForm, Frontegg, Headers, Limits, Listen,
-    ListenTls, LogFormat, Mode, OnFailure, Output, Policy, Routes, Settings, Shutdown, Subject,
-    SubjectFrom, Telemetry,
+    Admin, Bind, Egress, Frontegg, Headers, Limits, Listen, ListenTls, LogFormat, Mode, Policy,
+    Routes, Settings, Shutdown, Subject, SubjectFrom, Telemetry,
 };
 pub use show::defaults;
 pub use sources::{DEFAULT_FILE, Sources};

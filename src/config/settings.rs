@@ -2,19 +2,14 @@
 //! parsed, every secret read, every cross-check done. Each part goes to the one who
 //! needs it; nobody gets the whole.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri, uri::Authority};
 use rustls::RootCertStore;
 
-use super::{caller::Caller, pattern::Pattern, proxies::TrustedProxies, secret::SecretSource};
+use super::{
+    audit::Audit, caller::Caller, pattern::Pattern, proxies::TrustedProxies, secret::SecretSource,
+};
 use crate::{
     model::{Quota, Region, TenantId, UserId},
     route::Operation,
@@ -278,83 +273,6 @@ pub enum Mode {
     Enforce,
     /// Count, log and audit what would be refused; refuse nothing.
     Observe,
-}
-
-/// `[audit]`.
-#[derive(Clone, Debug)]
-pub struct Audit {
-    /// Where records go; at least one, and one acceptance is enough.
-    pub outputs: Vec<Output>,
-    /// When a record counts as kept.
-    pub durability: Durability,
-    /// A sink that takes longer has not accepted.
-    pub timeout: Duration,
-    /// When no sink accepts.
-    pub on_failure: OnFailure,
-    /// How an email appears.
-    pub email: EmailForm,
-    /// Keys the email hashes and the chain.
-    pub key: SecretSource,
-    /// Those before it, under which older records were written.
-    pub previous_keys: Vec<SecretSource>,
-    /// Whether records are chained.
-    pub chain: bool,
-    /// A file that would grow past this is rotated; `None`: never.
-    pub rotate_size: Option<u64>,
-    /// Rotated files that stay; 0: all.
-    pub rotate_keep: usize,
-}
-
-/// A sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// A file, appended to, mode 0600.
-    File(PathBuf),
-    /// The standard error.
-    Stderr,
-    /// The standard output.
-    Stdout,
-}
-
-impl Output {
-    /// For logs, metrics and messages.
-    #[must_use]
-    pub fn name(&self) -> &Path {
-        match self {
-            Self::File(path) => path,
-            Self::Stderr => Path::new("stderr"),
-            Self::Stdout => Path::new("stdout"),
-        }
-    }
-}
-
-/// When a record counts as kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// On the disk.
-    Synced,
-    /// Handed to the kernel.
-    Written,
-}
-
-/// When no sink accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
-    /// Go on without a record.
-    Continue,
-    /// Let nothing through that can't be recorded.
-    Deny,
-}
-
-/// How an email appears in the audit log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EmailForm {
-    /// Its keyed hash.
-    Hash,
-    /// `a…@e….com`.
-    Mask,
-    /// As it is.
-    Plain,
 }
 
 /// `[telemetry]`.

@@ -9,8 +9,8 @@ use std::{
 
 use super::Record;
 use crate::audit::{
-    file::rotated_after,
     read::{Input, Progress, Unwrapped, Unwrapper, in_order},
+    rotated::rotated_after,
 };
 
 /// A file that is followed.

@@ -1,8 +1,11 @@
 //! Files over their life: continued, rotated, moved away, shared by nobody.
 
-use std::io::Write;
+use std::{io::Write, os::unix::fs::PermissionsExt};
 
-use super::*;
+use super::{
+    super::{chain::Sealer, found, target::Target},
+    *,
+};
 
 #[tokio::test]
 async fn the_next_start_continues_the_chain_and_sets_a_torn_line_aside() {
@@ -203,4 +206,111 @@ async fn a_new_key_goes_on_with_the_chain_of_the_one_before() {
     let both = Keyring::new(["the audit key".into(), "the new audit key".into()]);
     let found = verify(&[Input::File(path)], &both, None, &Progress::default()).unwrap();
     assert_eq!((found.bad.as_ref(), found.records()), (None, 4));
+}
+
+#[tokio::test]
+async fn an_old_file_is_rotated_though_nothing_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let brief = Config {
+        rotate_age: Some(Duration::from_millis(100)),
+        ..config(&[&path])
+    };
+    let log = open(&brief).await;
+    eventually("the file is rotated", || rotated(&path).len() == 1).await;
+    eventually("the next has begun", || {
+        path.exists() && story(&path) == ["header"]
+    })
+    .await;
+    log.close().await.unwrap();
+    let mut files = rotated(&path);
+    files.push(path);
+    let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+    assert_eq!(verified(&files).records, 2);
+}
+
+#[tokio::test]
+async fn a_file_is_as_old_as_its_first_record_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    open(&config(&[&path])).await.close().await.unwrap();
+    let aged = Config {
+        rotate_age: Some(Duration::from_nanos(1)),
+        ..config(&[&path])
+    };
+    open(&aged).await.close().await.unwrap();
+    assert_eq!(story(&rotated(&path)[0]), ["header", "start", "stop"]);
+}
+
+#[test]
+fn an_old_file_without_a_record_is_not_put_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let aged = found::rules(&Config {
+        rotate_age: Some(Duration::from_nanos(1)),
+        ..config(&[&path])
+    });
+    let mut target = Target::open(&Output::File(path.clone()), aged)
+        .unwrap()
+        .target;
+    let (sealer, body) = (Sealer::new(None), br#""a":1},"unmapped":{"event":"header""#);
+    let mut lines = Vec::new();
+    sealer.header(&Link::START, body, &mut lines);
+    target.append(&lines).unwrap();
+    assert!(target.is_full(0) && !target.rotate(0));
+    lines.clear();
+    sealer.record(&Link::START, br#""a":1},"unmapped":{"b":2"#, &mut lines);
+    target.append(&lines).unwrap();
+    assert!(target.is_full(0) && target.rotate(1));
+    assert!(target.is_fresh() && rotated(&path).len() == 1);
+}
+
+#[tokio::test]
+async fn rotated_files_are_compressed_and_no_record_is_lost_or_doubled() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let small = Config {
+        rotate_size: Some(8 * 1024),
+        rotate_compress: true,
+        ..config(&[&path])
+    };
+    let log = open(&small).await;
+    let audit = log.worker();
+    for _ in 0..40 {
+        put(&audit, Stage::Completed).await;
+    }
+    let packed = || {
+        rotated(&path)
+            .iter()
+            .all(|file| file.extension().is_some_and(|end| end == "gz"))
+    };
+    eventually("all are compressed", packed).await;
+    log.close().await.unwrap();
+    let mut files = rotated(&path);
+    assert!(files.len() > 2, "{files:?}");
+    for file in &files {
+        assert_eq!(
+            fs::metadata(file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+    files.push(path.clone());
+    let all: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+    assert_eq!(verified(&all).records, 42);
+
+    // the newest was just put aside and compressed when the process died
+    let last = folder.path().join("audit.log.20990101T000000Z-42.gz");
+    let mut encoder = flate2::write::GzEncoder::new(
+        fs::File::create(&last).unwrap(),
+        flate2::Compression::fast(),
+    );
+    encoder.write_all(&fs::read(&path).unwrap()).unwrap();
+    encoder.finish().unwrap();
+    fs::remove_file(&path).unwrap();
+    open(&small).await.close().await.unwrap();
+    assert_eq!(records(&path)[1]["metadata"]["sequence"], 43);
+    let mut files = rotated(&path);
+    files.push(path);
+    let all: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+    assert_eq!(verified(&all).records, 44);
 }

@@ -48,7 +48,10 @@ pub(super) fn config(outputs: &[&Path]) -> Config {
         previous_keys: Vec::new(),
         chain: true,
         rotate_size: None,
+        rotate_age: None,
+        rotate_compress: false,
         rotate_keep: 0,
+        collapse: None,
     }
 }
 
@@ -175,10 +178,13 @@ pub(super) fn rotated(path: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(path.parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|file| file != path)
+        .filter(|file| {
+            file != path && !file.file_name().unwrap().to_str().unwrap().starts_with('.')
+        })
         .collect();
     let number = |file: &PathBuf| -> u64 {
         let name = file.to_str().unwrap();
+        let name = name.strip_suffix(".gz").unwrap_or(name);
         name.rsplit_once('-').unwrap().1.parse().unwrap()
     };
     files.sort_by_key(number);

@@ -227,3 +227,71 @@ fn a_record_that_panics_halfway_leaves_nothing_in_the_next() {
     });
     assert_eq!(whole, b"whole");
 }
+
+#[tokio::test]
+async fn a_flood_of_refusals_shares_a_record_and_everything_else_has_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&Config {
+        collapse: std::num::NonZeroU32::new(5),
+        ..config(&[&path])
+    })
+    .await;
+    let audit = log.worker();
+    for _ in 0..200 {
+        audit.record(&event(Stage::Refused)).await.unwrap();
+    }
+    for _ in 0..20 {
+        put(&audit, Stage::Admitted).await;
+        put(&audit, Stage::Completed).await;
+    }
+    let shared = || {
+        records(&path)
+            .into_iter()
+            .any(|record| record["count"].is_u64())
+    };
+    eventually(
+        "the shared record is written when the second is over",
+        shared,
+    )
+    .await;
+    log.close().await.unwrap();
+    let (mut own, mut refusals) = (0, 0);
+    for record in records(&path) {
+        if record["unmapped"]["stage"] == "refused" {
+            own += 1;
+            refusals += record["count"].as_u64().unwrap_or(1);
+        }
+    }
+    assert_eq!(refusals, 200);
+    assert!(own < 30, "{own} records");
+    let story = story(&path);
+    let count = |stage: &str| story.iter().filter(|word| *word == stage).count();
+    assert_eq!((count("admitted"), count("completed")), (20, 20));
+    verified(&[&path]);
+}
+
+#[tokio::test]
+async fn what_refusals_share_is_written_when_the_log_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&Config {
+        collapse: std::num::NonZeroU32::new(1),
+        ..config(&[&path])
+    })
+    .await;
+    let audit = log.worker();
+    for _ in 0..10 {
+        audit.record(&event(Stage::Refused)).await.unwrap();
+    }
+    log.close().await.unwrap();
+    let records = records(&path);
+    let refused = records
+        .iter()
+        .filter(|record| record["unmapped"]["stage"] == "refused");
+    let counts: Vec<_> = refused
+        .map(|record| record["count"].as_u64().unwrap_or(1))
+        .collect();
+    assert_eq!(counts.iter().sum::<u64>(), 10);
+    assert_eq!(story(&path).last().unwrap(), "stop");
+}

@@ -47,6 +47,11 @@ impl Doubt {
         }
     }
 
+    /// Whether it is an unfinished line at the end of this input.
+    pub(super) fn is_torn(&self, input: &Input) -> bool {
+        self.bad.damage == Damage::CutOff && self.bad.input.as_ref() == Some(input)
+    }
+
     /// What it is where the record after it continues the chain; `None`: nothing bad.
     pub(super) fn before(self, record: &[u8]) -> Option<Bad> {
         if let Some(fragment) = &self.fragment

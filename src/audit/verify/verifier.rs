@@ -58,6 +58,7 @@ impl<'a> Verifier<'a> {
         if self.search.as_ref().is_some_and(Search::ends_with_input) {
             self.bad = self.search.take().map(Search::in_vain);
         }
+        self.pass_over_set_aside();
         self.input = input.clone();
         self.fresh = true;
     }
@@ -119,6 +120,7 @@ impl<'a> Verifier<'a> {
         if let Some(search) = self.search.take() {
             self.bad = Some(search.in_vain());
         }
+        self.pass_over_set_aside();
         if self.bad.is_none() && !self.doubts.is_empty() {
             self.bad = Some(self.doubts.swap_remove(0).alone());
         }
@@ -133,6 +135,17 @@ impl<'a> Verifier<'a> {
             chains: self.chains,
             foreign: self.foreign,
             bad: self.bad,
+        }
+    }
+
+    /// A file that holds nothing but an unfinished line is what a start set aside.
+    fn pass_over_set_aside(&mut self) {
+        if self.fresh {
+            let before = self.doubts.len();
+            self.doubts.retain(|doubt| !doubt.is_torn(&self.input));
+            let torn = before.saturating_sub(self.doubts.len());
+            let torn = u64::try_from(torn).unwrap_or_default();
+            self.foreign = self.foreign.saturating_add(torn);
         }
     }
 

@@ -1,14 +1,14 @@
 //! `[audit]`: the record of it all.
 
-use std::path::Path;
+use std::{num::NonZeroU32, path::Path};
 
 use secrecy::ExposeSecret;
 
 use super::Reader;
 use crate::config::{
+    audit::{Audit, Durability, EmailForm, OnFailure, Output},
     nearest::did_you_mean,
     secret::SecretSource,
-    settings::{Audit, Durability, EmailForm, OnFailure, Output},
 };
 
 /// A key of fewer characters could be tried out against the hash of a known email.
@@ -64,7 +64,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Audit> {
         previous_keys,
         chain: reader.flag("audit.chain"),
         rotate_size: Some(reader.bytes("audit.rotate.size")),
+        rotate_age: Some(reader.duration("audit.rotate.age")).filter(|age| !age.is_zero()),
+        rotate_compress: reader.flag("audit.rotate.compress"),
         rotate_keep: reader.count("audit.rotate.keep"),
+        collapse: NonZeroU32::new(
+            u32::try_from(reader.number("audit.collapse")).unwrap_or(u32::MAX),
+        ),
     })
 }
 

@@ -14,8 +14,6 @@ const UNAVAILABLE: &[(&str, &str)] = &[
     ("limits.store", "redis"),
     ("limits.on_store_failure", ""),
     ("limits.redis", ""),
-    ("audit.collapse", ""),
-    ("audit.rotate", ""),
     ("telemetry.otlp_endpoint", ""),
 ];
 

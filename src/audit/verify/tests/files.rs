@@ -250,3 +250,12 @@ fn what_is_expected_is_a_number_and_a_hash() {
         assert_eq!(wrong.parse::<Expected>(), Err(NotExpected), "{wrong}");
     }
 }
+
+#[test]
+fn what_a_start_set_aside_is_no_damage() {
+    let mut writer = Writer::new(SECRET, "one");
+    let log = writer.file(3).concat();
+    let torn = beginning(&writer.record(), 300).to_owned();
+    let report = verified(&[torn.as_bytes(), log.as_bytes()], &[SECRET], None);
+    assert_eq!((report.bad.as_ref(), report.records()), (None, 3));
+}
