@@ -58,6 +58,7 @@ upstream."login.verify" = { attempts = 1_000_000, per = "1s" }
 [audit]
 output = "$AUDIT_FILE"
 durability = "written"
+collapse = 0
 key = "no secret: what is measured here is thrown away"
 chain = ${CHAIN:-true}
 TOML
