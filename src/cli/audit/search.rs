@@ -67,22 +67,29 @@ pub(super) struct SearchArgs {
 pub(super) fn run(arguments: &SearchArgs) -> Result<(), Failure> {
     let (query, inputs) = (query(arguments)?, arguments.files.inputs());
     let colour = rows::Colour::of_stdout();
-    let mut trouble = None;
-    print(|out| {
-        let told = audit::search(&inputs, &query, |found| {
+    print_found(|out| {
+        audit::search(&inputs, &query, |found| {
             let written = match arguments.format {
                 Format::Json => write_json(found, out),
                 Format::Text => writeln!(out, "{}", rows::of_hit(found, colour)),
             };
             written.map_err(Stopped::Output)
-        });
-        match told {
-            Ok(()) => Ok(()),
-            Err(Stopped::Output(error)) => Err(error),
-            Err(Stopped::Input(error)) => {
-                trouble = Some(error);
-                Ok(())
-            }
+        })
+    })
+}
+
+/// Prints what is found as it is found. That nobody reads on is no failure; that a file can't be
+/// read is one.
+pub(super) fn print_found(
+    tell: impl FnOnce(&mut io::StdoutLock<'static>) -> Result<(), Stopped>,
+) -> Result<(), Failure> {
+    let mut trouble = None;
+    print(|out| match tell(out) {
+        Ok(()) => Ok(()),
+        Err(Stopped::Output(error)) => Err(error),
+        Err(Stopped::Input(error)) => {
+            trouble = Some(error);
+            Ok(())
         }
     })?;
     trouble.map_or(Ok(()), |error| Err(Failure::at_run_time(error)))

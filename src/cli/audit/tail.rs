@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::{
     rows::{self, Colour},
-    search::Stopped,
+    search::{Stopped, print_found},
 };
 use crate::{
     audit::{self, Follow, Input, Record},
@@ -70,22 +70,12 @@ impl View {
 }
 
 fn piped(view: View) -> Result<(), Failure> {
-    let mut trouble = None;
-    print(|out| {
-        let told = audit::records(&Input::Stdin, |record| {
+    print_found(|out| {
+        audit::records(&Input::Stdin, |record| {
             let written = writeln!(out, "{}", view.show(&record)).and_then(|()| out.flush());
             written.map_err(Stopped::Output)
-        });
-        match told {
-            Ok(()) => Ok(()),
-            Err(Stopped::Output(error)) => Err(error),
-            Err(Stopped::Input(error)) => {
-                trouble = Some(error);
-                Ok(())
-            }
-        }
-    })?;
-    trouble.map_or(Ok(()), |error| Err(Failure::at_run_time(error)))
+        })
+    })
 }
 
 fn file(path: &Path, arguments: &TailArgs, view: View) -> Result<(), Failure> {
