@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Room,
+    Room, news,
     threads::{self, Thread},
 };
 use crate::{
@@ -73,6 +73,8 @@ pub(super) struct Parts {
     refreshing: JoinSet<()>,
     /// The sweeps of the limits' table.
     sweeping: JoinSet<()>,
+    /// Who tells the audit log of the credential.
+    telling: JoinSet<()>,
     /// The accepting thread's.
     pub(super) here: Worker,
     /// The other threads'.
@@ -121,13 +123,19 @@ impl Parts {
         let (mut refreshing, mut sweeping) = (JoinSet::new(), JoinSet::new());
         refreshing.spawn(refresher.run());
         sweeping.spawn(Arc::clone(&services.limiter).sweep_forever());
+        let (services, mut telling) = (watch::Sender::new(services), JoinSet::new());
+        telling.spawn(news::of_credential(
+            services.subscribe(),
+            here.audit.clone(),
+        ));
         Ok(Self {
             audit,
             metrics,
-            services: watch::Sender::new(services),
+            services,
             admin_key: watch::Sender::new(admin_key(settings)?),
             refreshing,
             sweeping,
+            telling,
             here,
             others,
         })
@@ -191,6 +199,7 @@ impl Parts {
     pub(super) async fn close(mut self) {
         self.refreshing.shutdown().await;
         self.sweeping.shutdown().await;
+        self.telling.shutdown().await;
         for (thread, _worker) in self.others {
             thread.join();
         }

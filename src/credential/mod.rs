@@ -148,6 +148,15 @@ impl State {
             && Instant::now() >= self.forced_again
     }
 
+    fn status(&self) -> Status {
+        Status {
+            held_until: self.held.as_ref().map(|held| held.expires_at),
+            trouble: self.trouble.clone(),
+            renewed: self.renewed,
+            failed: self.failed,
+        }
+    }
+
     /// Exchanges that have ended, one way or the other.
     const fn ended(&self) -> u64 {
         self.renewed.saturating_add(self.failed)
@@ -238,12 +247,18 @@ impl Credentials {
     /// How things stand.
     #[must_use]
     pub fn status(&self) -> Status {
-        let state = self.state.borrow();
-        Status {
-            held_until: state.held.as_ref().map(|held| held.expires_at),
-            trouble: state.trouble.clone(),
-            renewed: state.renewed,
-            failed: state.failed,
+        self.state.borrow().status()
+    }
+
+    /// Waits until exchanges begin to fail, or work again: until it isn't as `failing` says. Never
+    /// resolves once the refresher has stopped.
+    pub async fn turned(&self, failing: bool) -> Status {
+        let mut state = self.state.clone();
+        let other = |state: &State| state.ended() > 0 && state.trouble.is_some() != failing;
+        let status = state.wait_for(other).await.map(|state| state.status());
+        match status {
+            Ok(status) => status,
+            Err(_stopped) => std::future::pending().await,
         }
     }
 

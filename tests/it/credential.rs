@@ -11,7 +11,7 @@ use mfa_gateway::{
     },
 };
 
-use crate::support::{Call, Rig, recover};
+use crate::support::{Call, Rig, eventually, recover};
 
 fn devices() -> Call {
     Call::of(Operation::UserDevices).on_behalf_of(&ADA)
@@ -140,4 +140,24 @@ async fn a_key_that_the_vendor_rejects_is_told_at_the_start_and_to_the_operator(
     let told = rig.gateway.logged("credential not renewed", 1).await;
     let error = told[0]["error"].as_str().unwrap();
     assert!(error.contains("401"), "{error}");
+}
+
+#[tokio::test]
+async fn a_renewal_that_fails_and_one_that_works_again_are_recorded_once_each() {
+    let down = of_exchange(Fault::Status(StatusCode::SERVICE_UNAVAILABLE)).times(3);
+    let rig = Rig::builder()
+        .start_before(|vendor| vendor.misbehave(down))
+        .await;
+    rig.call(devices()).await.assert_passed(200);
+    let story = eventually("the credential is back", || {
+        let story = rig.event_names();
+        story
+            .contains(&"credential-back".to_owned())
+            .then_some(story)
+    })
+    .await;
+    assert_eq!(story, ["start", "credential-failed", "credential-back"]);
+    let (_, failed) = rig.events().swap_remove(1);
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("503"), "{error}");
 }
