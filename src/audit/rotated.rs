@@ -68,6 +68,13 @@ pub(super) fn rotated_after(path: &Path, sequence: u64) -> io::Result<Vec<PathBu
     Ok(after.into_iter().map(|file| file.path).collect())
 }
 
+/// What a rotated file is called once it is compressed; `None`: it isn't one, or is already.
+pub(super) fn compressed_form(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let (_, suffix) = name.rsplit_once('.')?;
+    sequence_of(suffix).map(|_| with_suffix(path, GZIP))
+}
+
 /// What a file is called whose last record has this number, if it is put aside now.
 pub(super) fn name_for(path: &Path, sequence: u64) -> PathBuf {
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");

@@ -14,6 +14,9 @@
 
 mod address;
 mod admin;
+mod audit_commands;
+mod audit_crash;
+mod audit_faults;
 mod begun;
 mod canaries;
 mod cli;

@@ -3,7 +3,10 @@
 use std::io::{self, BufRead, Cursor};
 
 use super::{Input, Lines, Progress, ReadError, source::Source};
-use crate::audit::chain::{Line, chain_of, time_of};
+use crate::audit::{
+    chain::{Line, chain_of, time_of},
+    rotated::compressed_form,
+};
 
 /// So many lines are looked at for the first of ours.
 const FARTHEST: usize = 100_000;
@@ -83,7 +86,8 @@ impl First {
 }
 
 /// Puts inputs in order: the chains by when they began, in each the records by number. Where a
-/// file doesn't say its chain and there are several, all go by time.
+/// file doesn't say its chain and there are several, all go by time. A rotated
+/// file beside its own compressed form is about to be deleted, and is left out.
 pub(in super::super) fn in_order(
     inputs: &[Input],
     read: &Progress,
@@ -93,7 +97,13 @@ pub(in super::super) fn in_order(
         open: None,
         first: None,
     };
-    let mut files: Vec<_> = inputs.iter().map(unseen).collect();
+    let packed = |input: &Input| match input {
+        Input::File(path) => compressed_form(path)
+            .is_some_and(|compressed| inputs.contains(&Input::File(compressed))),
+        Input::Stdin => false,
+    };
+    let whole = inputs.iter().filter(|input| !packed(input));
+    let mut files: Vec<_> = whole.map(unseen).collect();
     if files.len() > 1 {
         for file in &mut files {
             file.look(read)?;

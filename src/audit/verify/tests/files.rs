@@ -259,3 +259,26 @@ fn what_a_start_set_aside_is_no_damage() {
     let report = verified(&[torn.as_bytes(), log.as_bytes()], &[SECRET], None);
     assert_eq!((report.bad.as_ref(), report.records()), (None, 3));
 }
+
+#[test]
+fn a_file_beside_its_own_compressed_form_is_not_read_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::new(SECRET, "one");
+    let (first, second) = (writer.file(3).concat(), writer.file(3).concat());
+    let name = |name: &str| folder.path().join(name);
+    let packed = gzip(first.as_bytes());
+    fs::write(name("log"), &second).unwrap();
+    for rotated in ["log.20261123T120000Z-3", "log.1"] {
+        fs::write(name(rotated), &first).unwrap();
+        fs::write(name(&format!("{rotated}.gz")), &packed).unwrap();
+    }
+    let report = |files: [&str; 3]| {
+        let inputs = files.map(|file| Input::File(name(file)));
+        verify(&inputs, &keyring(&[SECRET]), None, &Progress::default()).unwrap()
+    };
+    let ours = report(["log", "log.20261123T120000Z-3", "log.20261123T120000Z-3.gz"]);
+    assert_eq!((ours.bad.as_ref(), ours.records()), (None, 6));
+    // of others' names nothing is known
+    let theirs = report(["log", "log.1", "log.1.gz"]);
+    assert_eq!(theirs.bad.unwrap().damage, Damage::Inserted);
+}
