@@ -1,5 +1,6 @@
 //! The whole log: real files, FIFOs and devices, one or several runtimes.
 
+mod examples;
 mod faults;
 mod files;
 mod forms;
