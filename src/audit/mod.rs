@@ -15,9 +15,11 @@
 mod backlog;
 mod batch;
 mod chain;
+mod classes;
 mod collapse;
 mod control;
 mod counters;
+mod errors;
 mod file;
 mod found;
 mod journal;
@@ -37,8 +39,7 @@ mod tests;
 mod verify;
 
 use std::{
-    fmt, io,
-    path::PathBuf,
+    fmt,
     sync::{Arc, PoisonError},
     time::Instant,
 };
@@ -47,6 +48,7 @@ use tokio::{runtime::Handle, sync::mpsc, time::sleep_until};
 
 pub use control::Control;
 pub use counters::{Count, Counters};
+pub use errors::{NotAccepted, OpenError, Unwritten};
 pub use keys::Keyring;
 pub use read::{Input, Progress, ReadError};
 pub use search::{Follow, Hit, Query, Record, records, search};
@@ -82,47 +84,6 @@ pub struct Audit {
 struct Worker {
     queue: Arc<Queue>,
     shared: Arc<Shared>,
-}
-
-/// No output has the record, or none had it in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no audit output accepted the record in time")]
-pub struct NotAccepted;
-
-/// The audit log can't be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Its key can't be read.
-    #[error("audit.key can't be read: {0}")]
-    Key(#[source] io::Error),
-    /// An earlier key can't be read.
-    #[error("audit.previous_key_files can't be read: {0}")]
-    PreviousKey(#[source] io::Error),
-    /// None of the outputs can be opened; the last one's cause.
-    #[error("{} can't be opened for the audit log: {cause}; name another audit.output, or see to its folder and permissions", output.display())]
-    NoOutput {
-        /// Which output.
-        output: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
-    /// The first record was not accepted.
-    #[error(
-        "no audit output takes records: see that a file's disk has room, or that a pipe is read"
-    )]
-    Refused(#[from] NotAccepted),
-    /// A thread can't be started.
-    #[error("a thread for the audit log can't be started: {0}")]
-    Thread(#[source] io::Error),
-}
-
-/// Some records are in no output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{records} audit records could not be written to any output")]
-pub struct Unwritten {
-    /// How many.
-    pub records: u64,
 }
 
 impl AuditLog {
