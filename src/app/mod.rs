@@ -11,6 +11,7 @@ mod news;
 mod parts;
 mod reload;
 mod signals;
+mod store;
 mod threads;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

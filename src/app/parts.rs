@@ -9,17 +9,17 @@ use tokio::{
 };
 
 use super::{
-    Room, news,
+    Room, news, store,
     threads::{self, Thread},
 };
 use crate::{
     audit::{Audit, AuditLog, OpenError},
     caller::Callers,
-    config::{Listen, SecretSource, Settings},
+    config::{Listen, SecretSource, Settings, Store},
     credential::Credentials,
     edge::{Desk, Door, Identity, IdentityError, Key, ListenError, Listener, Phase, UnixAccess},
     gateway::{Entrance, Gateway, Secrets, Services},
-    limit::{HashKey, Limiter, LimitsError, NoRandomness},
+    limit::{HashKey, Limiter, LimitsError, NoRandomness, StoreLink, TlsError},
     net::{Connector, SetupError},
     telemetry::metrics::Metrics,
     upstream::{AddressProof, Upstream},
@@ -52,6 +52,9 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// TLS to the shared store can't be set up.
+    #[error(transparent)]
+    Store(#[from] TlsError),
     /// The system gives no thread.
     #[error("a serving thread can't be started: {0}")]
     Thread(#[source] io::Error),
@@ -73,7 +76,7 @@ pub(super) struct Parts {
     refreshing: JoinSet<()>,
     /// The sweeps of the limits' table.
     sweeping: JoinSet<()>,
-    /// Who tells the audit log of the credential.
+    /// Who tells the audit log of the credential and of the shared store.
     telling: JoinSet<()>,
     /// The accepting thread's.
     pub(super) here: Worker,
@@ -86,6 +89,8 @@ pub(super) struct Parts {
 pub(super) struct Worker {
     audit: Audit,
     upstream: Arc<Upstream>,
+    /// This thread's own way to the shared store.
+    link: Option<StoreLink>,
     pub(super) gateway: watch::Sender<Arc<Gateway>>,
 }
 
@@ -96,11 +101,12 @@ impl Parts {
             Some(source) => HashKey::from_secret(&source.read().map_err(secret("limits.key"))?),
             None => HashKey::random()?,
         };
-        let limiter = Arc::new(Limiter::new(
-            &settings.limits,
-            keys,
-            DefaultClock::default(),
-        )?);
+        let link = match &settings.limits.store {
+            Store::Memory => None,
+            Store::Shared(store) => Some(StoreLink::open(store)?),
+        };
+        let limiter = Limiter::new(&settings.limits, keys, DefaultClock::default())?;
+        let limiter = Arc::new(limiter.through(link));
         let (credentials, refresher) = Credentials::new(&settings.frontegg)?;
         let connector = Connector::to_identity(&settings.frontegg)?;
         let secrets = secrets(settings)?;
@@ -123,7 +129,12 @@ impl Parts {
         let (mut refreshing, mut sweeping) = (JoinSet::new(), JoinSet::new());
         refreshing.spawn(refresher.run());
         sweeping.spawn(Arc::clone(&services.limiter).sweep_forever());
-        let (services, mut telling) = (watch::Sender::new(services), JoinSet::new());
+        let mut telling = JoinSet::new();
+        if let Some(link) = services.limiter.link() {
+            let audit = here.audit.clone();
+            telling.spawn(store::tell(link.states(), audit, Arc::clone(&metrics)));
+        }
+        let services = watch::Sender::new(services);
         telling.spawn(news::of_credential(
             services.subscribe(),
             here.audit.clone(),
@@ -218,16 +229,18 @@ impl Worker {
         connector: &Connector,
     ) -> Self {
         let upstream = Arc::new(Upstream::new(connector.clone()));
+        let link = services.limiter.link().map(StoreLink::another);
         let gateway = Gateway::new(
             settings,
             secrets.clone(),
-            services.clone(),
+            of_thread(services, link.as_ref()),
             audit.clone(),
             Arc::clone(&upstream),
         );
         Self {
             audit,
             upstream,
+            link,
             gateway: watch::Sender::new(Arc::new(gateway)),
         }
     }
@@ -244,9 +257,19 @@ impl Worker {
             self.upstream = Arc::new(Upstream::new(connector.clone()));
         }
         let (audit, upstream) = (self.audit.clone(), Arc::clone(&self.upstream));
-        let gateway = Gateway::new(settings, secrets.clone(), services.clone(), audit, upstream);
+        let services = of_thread(services, self.link.as_ref());
+        let gateway = Gateway::new(settings, secrets.clone(), services, audit, upstream);
         self.gateway.send_replace(Arc::new(gateway));
     }
+}
+
+/// What is shared, with a thread's own way to the shared store.
+fn of_thread(services: &Services, link: Option<&StoreLink>) -> Services {
+    let mut services = services.clone();
+    if link.is_some() {
+        services.limiter = Arc::new(services.limiter.through(link.cloned()));
+    }
+    services
 }
 
 /// Binds every address; all of them before the first is served.

@@ -19,6 +19,8 @@ pub enum Control<'a> {
     LimitsReset {
         /// The email as [`Audit::email`](super::Audit::email) shows it.
         email: &'a str,
+        /// Who: the address that asked, and why it was trusted.
+        by: &'a str,
     },
     /// An output takes records again.
     OutputBack {

@@ -225,8 +225,9 @@ impl Form {
             Control::CredentialFailed { error } | Control::StoreLost { error } => {
                 string_to(out, r#","error":"#, error, LONGEST_ERROR);
             }
-            Control::LimitsReset { email } => {
+            Control::LimitsReset { email, by } => {
                 string_to(out, r#","email":"#, email, LONGEST_EMAIL);
+                string_to(out, r#","by":"#, by, LONGEST_ERROR);
             }
             Control::OutputBack { output } => {
                 string_to(out, r#","output":"#, output, LONGEST_ERROR);

@@ -23,7 +23,7 @@ pub(super) struct CheckArgs {
     /// Where the configuration is.
     #[command(flatten)]
     sources: SourceArgs,
-    /// Also reaches the vendor's host and exchanges the credential
+    /// Also reaches the vendor's host, exchanges the credential, and tries the shared store
     #[arg(long)]
     connect: bool,
     /// How the outcome is written
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &CheckArgs) -> Result<(), Failure> {
     let outcome = load(&arguments.sources.sources());
     let findings = match &outcome {
         Ok(loaded) if arguments.connect => {
-            let found = event_loop()?.block_on(connect::try_all(&loaded.settings.frontegg));
+            let found = event_loop()?.block_on(connect::try_all(&loaded.settings));
             found.map_err(|error| Failure::Usage(error.to_string()))?
         }
         Ok(_) | Err(_) => Vec::new(),

@@ -1,12 +1,13 @@
-//! `check --connect`: is the vendor reached, and does it take the credential? Each step is
-//! diagnosed for itself: name, TCP, proxy, TLS, credential.
+//! `check --connect`: is the vendor reached, does it take the credential, and can the shared store
+//! be used? Each step is diagnosed for itself: name, TCP, proxy, TLS, credential, store.
 
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    config::Frontegg,
+    config::{Frontegg, HostPort, Servers, Settings, SharedStore, Store},
     credential::{Exchange, TokenEndpoint},
+    limit::StoreLink,
     net::{Connector, Probe, Reached, SetupError},
 };
 
@@ -44,11 +45,20 @@ impl Finding {
     }
 }
 
-/// Tries the way to the identity API, the way to the authentication, and the credential.
+/// Tries the way to the identity API, the way to the authentication, the credential, and the shared
+/// store where there is one.
 ///
 /// # Errors
 /// Where a way can't be taken as it is configured.
-pub(super) async fn try_all(settings: &Frontegg) -> Result<Vec<Finding>, SetupError> {
+pub(super) async fn try_all(settings: &Settings) -> Result<Vec<Finding>, SetupError> {
+    let mut findings = vendor(&settings.frontegg).await?;
+    if let Store::Shared(store) = &settings.limits.store {
+        findings.push(shared_store(store).await);
+    }
+    Ok(findings)
+}
+
+async fn vendor(settings: &Frontegg) -> Result<Vec<Finding>, SetupError> {
     let identity = Connector::to_identity(settings)?.probe().await;
     let authentication = Connector::to_authentication(settings)?.probe().await;
     let reachable = authentication.result.is_ok();
@@ -63,6 +73,26 @@ pub(super) async fn try_all(settings: &Frontegg) -> Result<Vec<Finding>, SetupEr
         findings.push(credential(settings).await?);
     }
     Ok(findings)
+}
+
+async fn shared_store(settings: &SharedStore) -> Finding {
+    let (at, means) = match &settings.servers {
+        Servers::Cluster(nodes) => (nodes.first(), "cluster"),
+        Servers::One(server) => (Some(server), "server"),
+        Servers::Sentinels { sentinels, .. } => (sentinels.first(), "sentinel"),
+    };
+    let at = at.map_or_else(String::new, HostPort::to_string);
+    let tried = StoreLink::try_once(settings).await;
+    Finding {
+        what: format!("shared store at {at} ({means})"),
+        reached: tried
+            .iter()
+            .map(|()| "connected, and it took a write in time".to_owned())
+            .collect(),
+        trouble: tried
+            .err()
+            .map(|error| format!("{error}; limits.redis says how to reach it")),
+    }
 }
 
 fn finding(what: String, probe: Probe) -> Finding {

@@ -6,6 +6,7 @@ mod audit;
 mod check;
 mod config;
 mod connect;
+mod limits;
 mod output;
 mod ready;
 mod routes;
@@ -42,6 +43,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show the effective configuration, the defaults, or the schema
     Config(config::ConfigArgs),
+    /// Show what is left for an email, or forgive it
+    Limits(limits::LimitsArgs),
     /// Exit 0 once the running gateway is ready
     Ready(ready::ReadyArgs),
     /// List the routes, and which of them this configuration lets through
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Limits(arguments) => limits::run(&arguments),
         Command::Ready(arguments) => ready::run(&arguments),
         Command::Routes(arguments) => routes::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),

@@ -74,7 +74,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// An address to listen on everywhere is asked on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

@@ -28,6 +28,7 @@ mod secret;
 mod settings;
 mod show;
 mod sources;
+mod store;
 mod units;
 
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use settings::{
 };
 pub use show::defaults;
 pub use sources::{DEFAULT_FILE, Sources};
+pub use store::{HostPort, OnStoreFailure, Servers, SharedStore, Store};
 pub use units::parse_duration;
 
 use entries::Entries;
@@ -99,6 +101,15 @@ pub fn admin_address(sources: &Sources) -> Result<Option<SocketAddr>, Problems> 
 /// What is wrong with `audit.key` and `audit.previous_key_files`.
 pub fn audit_keys(sources: &Sources) -> Result<Vec<SecretSource>, Problems> {
     meaning::audit_keys(&Entries::read(sources, &mut Problems::default()))
+}
+
+/// The admin listener with its key, as far as that can be told: what else is wrong with the
+/// configuration is not asked. `None`: it is switched off.
+///
+/// # Errors
+/// What is wrong with `[admin]`, its key's file included.
+pub fn admin(sources: &Sources) -> Result<Option<Admin>, Problems> {
+    meaning::admin(&Entries::read(sources, &mut Problems::default()))
 }
 
 /// For fuzzing: reads any bytes as a configuration file's TOML. Touches no other file.

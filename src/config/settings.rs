@@ -9,6 +9,7 @@ use rustls::RootCertStore;
 
 use super::{
     audit::Audit, caller::Caller, pattern::Pattern, proxies::TrustedProxies, secret::SecretSource,
+    store::Store,
 };
 use crate::{
     model::{Quota, Region, TenantId, UserId},
@@ -237,6 +238,8 @@ pub enum SubjectFrom {
 /// `[limits]`.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Where attempts are counted.
+    pub store: Store,
     /// Entries of the memory store.
     pub max_keys: NonZeroUsize,
     /// Keys the hashes under which emails are counted; `None`: made at start.
@@ -255,6 +258,8 @@ pub struct Limits {
     pub send: Policy,
     /// The vendor's own limits on our address.
     pub upstream: Vec<(Operation, Policy)>,
+    /// Operations that more than one caller may use, so that their `upstream` has to be shared.
+    pub contested: Vec<Operation>,
 }
 
 /// One limit.

@@ -8,6 +8,8 @@
 //! | `GET /metrics` | anyone | OpenMetrics |
 //! | `GET /version` | anyone | what is running |
 //! | `GET /config` | guarded | the effective configuration, secrets redacted |
+//! | `POST /limits` | guarded | what is left for an email |
+//! | `POST /limits/reset` | guarded | forgives an email |
 //! | `POST /quitquitquit` | guarded, and only with `admin.quit` | drains and exits 0 |
 //!
 //! Readiness does not depend on the vendor: one outage there would take every pod out of
@@ -26,6 +28,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch};
 
+use super::limits::{self, Question};
 use crate::{
     audit::Audit,
     caller::KEY_HEADER,
@@ -97,7 +100,7 @@ pub async fn serve(listener: TcpListener, desk: Desk) {
         let desk = Arc::clone(&desk);
         let service = service_fn(move |request| {
             let desk = Arc::clone(&desk);
-            async move { Ok::<_, Infallible>(desk.answer(peer, &request)) }
+            async move { Ok::<_, Infallible>(desk.respond(peer, request).await) }
         });
         drop(tokio::spawn(async move {
             let connection = http1::Builder::new()
@@ -111,6 +114,25 @@ pub async fn serve(listener: TcpListener, desk: Desk) {
 }
 
 impl Desk {
+    async fn respond(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let question = Question::at(request.uri().path());
+        match question.filter(|_question| request.method() == Method::POST) {
+            Some(question) if self.is_trusted(peer, &request) => {
+                let shown =
+                    self.key.borrow().is_some() && request.headers().contains_key(KEY_HEADER);
+                let why = if shown {
+                    "with admin.key"
+                } else {
+                    "from this machine"
+                };
+                let services = self.services.borrow().clone();
+                let by = format!("{peer}, {why}");
+                limits::respond(question, &services, &self.audit, &by, request.into_body()).await
+            }
+            Some(_) | None => self.answer(peer, &request),
+        }
+    }
+
     fn answer(&self, peer: SocketAddr, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
         let guarded = || self.is_trusted(peer, request);
@@ -141,17 +163,19 @@ impl Desk {
                     "off; admin.quit = true switches it on\n",
                 ),
             },
-            ("/config", true, _) | ("/quitquitquit", _, true) => text(
-                StatusCode::FORBIDDEN,
-                "only from loopback with a loopback Host, from no page and through no proxy, or with admin.key in x-mfa-gateway-key\n",
-            ),
+            ("/config", true, _) | ("/limits" | "/limits/reset" | "/quitquitquit", _, true) => {
+                text(
+                    StatusCode::FORBIDDEN,
+                    "only from loopback with a loopback Host, from no page and through no proxy, or with admin.key in x-mfa-gateway-key\n",
+                )
+            }
             ("/livez" | "/startupz" | "/readyz" | "/metrics" | "/version" | "/config", _, _) => {
                 not_allowed("GET, HEAD")
             }
-            ("/quitquitquit", _, _) => not_allowed("POST"),
+            ("/limits" | "/limits/reset" | "/quitquitquit", _, _) => not_allowed("POST"),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there is /livez, /startupz, /readyz, /metrics, /version, /config and /quitquitquit\n",
+                "there is /livez, /startupz, /readyz, /metrics, /version, /config, /limits, /limits/reset and /quitquitquit\n",
             ),
         }
     }
@@ -302,7 +326,7 @@ fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
     )
 }
 
-fn json(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
+pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
     with_type(status, "application/json", format!("{value}\n").into())
 }
 

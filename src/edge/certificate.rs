@@ -85,7 +85,7 @@ mod tests {
             read.spiffe_id.as_deref(),
             Some("spiffe://example.org/login")
         );
-        assert_eq!(read.dns, ["login.internal".into(), "b.internal".into()]);
+        assert_eq!(read.dns, ["login.internal", "b.internal"].map(Box::from));
         assert!(names(None).unwrap().is_none());
         assert!(names(Some(&[])).unwrap().is_none());
     }

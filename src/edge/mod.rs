@@ -9,6 +9,7 @@ mod admin;
 mod certificate;
 mod door;
 mod drain;
+mod limits;
 mod listen;
 mod patience;
 pub(crate) mod proxy;

@@ -57,7 +57,7 @@ use crate::{
     config::{self, Settings, SubjectFrom},
     credential::Bearer,
     event::UpstreamNote,
-    limit::{Attempt, Charge},
+    limit::{Attempt, Charge, Decisions, Denied},
     model::{Deadline, Subaddress},
     route::{Facts, OnUnauthorized, RouteTable},
     subject::Subject,
@@ -114,18 +114,13 @@ impl Gateway {
             SubjectFrom::Fixed { .. } => Vec::new(),
             SubjectFrom::Headers { tenant, user } => vec![tenant.clone(), user.clone()],
         };
-        let fold = settings.limits.fold_subaddress;
         Self {
             routes: RouteTable::new(&settings.routes.allowed),
             private: PrivateHeaders::new(blueprint.names().cloned().chain(subject_headers)),
             callers: secrets.callers,
             body: body::Rules {
                 recover_extra_fields: settings.routes.recover_extra_fields.clone(),
-                subaddress: if fold {
-                    Subaddress::Fold
-                } else {
-                    Subaddress::Keep
-                },
+                subaddress: Subaddress::fold_if(settings.limits.fold_subaddress),
             },
             subject: settings.subject.clone(),
             request_timeout: settings.frontegg.request_timeout,
@@ -202,19 +197,18 @@ impl Gateway {
         })?;
         trail.subject(&subject);
 
-        let charge = self.charge(
-            trail,
-            &Attempt {
-                operation: facts.operation,
-                email: body.email.as_ref(),
-                client,
-                device: matched.parameter().map(|parameter| parameter.as_str()),
-                user: subject.user(),
-                login_token: body.login_token.as_deref(),
-                phone: body.phone.as_deref(),
-                address_sent: client.is_some() && self.blueprint.tells_addresses(),
-            },
-        )?;
+        let attempt = Attempt {
+            operation: facts.operation,
+            caller: caller.name(),
+            email: body.email.as_ref(),
+            client,
+            device: matched.parameter().map(|parameter| parameter.as_str()),
+            user: subject.user(),
+            login_token: body.login_token.as_deref(),
+            phone: body.phone.as_deref(),
+            address_sent: client.is_some() && self.blueprint.tells_addresses(),
+        };
+        let charge = self.charge(trail, &attempt).await?;
         let target = matched.target().clone();
         Ok(Admission {
             facts,
@@ -228,11 +222,12 @@ impl Gateway {
     }
 
     /// Step 6, told to the trail and counted.
-    fn charge(&self, trail: &mut Trail, attempt: &Attempt<'_>) -> Result<Charge, Rejection> {
-        let admitted = self.services.limiter.admit(attempt);
+    async fn charge(&self, trail: &mut Trail, attempt: &Attempt<'_>) -> Result<Charge, Rejection> {
+        let admitted = self.services.limiter.admit(attempt).await;
         let (note, decisions) = match &admitted {
             Ok(charge) => (charge.note(), charge.decisions()),
-            Err(refusal) => (Some(refusal.note()), refusal.decisions()),
+            Err(Denied::Limit(refusal)) => (Some(refusal.note()), refusal.decisions()),
+            Err(Denied::Store(_)) => (None, &Decisions::default()),
         };
         trail.limit(note);
         for (limit, decision) in decisions.iter() {
@@ -240,7 +235,7 @@ impl Gateway {
                 .metrics
                 .limit(limit.as_str(), decision.as_str());
         }
-        admitted.map_err(|refusal| Rejection::Limit(Box::new(refusal)))
+        Ok(admitted?)
     }
 
     /// Steps 7 to 10. Runs to its end whoever still waits for it.
@@ -251,7 +246,7 @@ impl Gateway {
         admission: Admission,
     ) -> Response<Body> {
         if let Err(not_accepted) = trail.admitted().await {
-            admission.charge.give_back();
+            admission.charge.give_back().await;
             trail.not_admitted();
             return refuse(trail, &not_accepted.into()).await;
         }
@@ -265,14 +260,14 @@ impl Gateway {
                     room,
                     ..
                 } = admission;
-                self.settle(facts, client, charge, &mut reply);
+                self.settle(facts, client, charge, &mut reply).await;
                 let response = answer(trail, reply).await;
                 drop(room);
                 response
             }
             Err(rejection) => {
                 if rejection.nothing_was_sent() {
-                    admission.charge.give_back();
+                    admission.charge.give_back().await;
                 }
                 refuse(trail, &rejection).await
             }
@@ -345,13 +340,20 @@ impl Gateway {
     }
 
     /// What the vendor's answer means for the limits.
-    fn settle(&self, facts: &Facts, client: Option<IpAddr>, charge: Charge, reply: &mut Reply) {
+    async fn settle(
+        &self,
+        facts: &Facts,
+        client: Option<IpAddr>,
+        charge: Charge,
+        reply: &mut Reply,
+    ) {
         if reply.status().is_success() {
-            charge.accepted();
+            charge.accepted().await;
         } else if reply.status() == StatusCode::TOO_MANY_REQUESTS {
             let wait = reply.pause(Timestamp::now());
             let counted = client.filter(|_address| self.blueprint.tells_addresses());
-            self.services.limiter.pause(facts.operation, counted, wait);
+            let limiter = &self.services.limiter;
+            limiter.pause(facts.operation, counted, wait).await;
         }
     }
 }

@@ -68,6 +68,7 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
         | Rejection::Client(_)
         | Rejection::Credential(_)
         | Rejection::Entrance(_)
+        | Rejection::LimitStore(_)
         | Rejection::Route(_)
         | Rejection::Subject(_)
         | Rejection::Upstream(_) => {}

@@ -11,8 +11,14 @@ use http::StatusCode;
 
 use super::entrance::EntranceError;
 use crate::{
-    audit::NotAccepted, body::BodyError, caller::CallerError, client::Disagreement,
-    credential::CredentialError, limit::Refusal, route::RouteError, subject::SubjectError,
+    audit::NotAccepted,
+    body::BodyError,
+    caller::CallerError,
+    client::Disagreement,
+    credential::CredentialError,
+    limit::{Denied, Refusal, StoreAway},
+    route::RouteError,
+    subject::SubjectError,
     upstream::UpstreamError,
 };
 
@@ -34,11 +40,22 @@ pub(super) enum Rejection {
     #[error("limit {} is used up", .0.limit().as_str())]
     Limit(Box<Refusal>),
     #[error(transparent)]
+    LimitStore(StoreAway),
+    #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
     Subject(#[from] SubjectError),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+}
+
+impl From<Denied> for Rejection {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Limit(refusal) => Self::Limit(refusal),
+            Denied::Store(away) => Self::LimitStore(away),
+        }
+    }
 }
 
 /// How a no looks.
@@ -76,6 +93,7 @@ impl Rejection {
             Self::Entrance(E::Overloaded)                 => (S::SERVICE_UNAVAILABLE,             "overloaded",                "Overloaded",                      "connection_limit_reached"),
             Self::Entrance(E::TooManyHeaders)             => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large",         "Too many headers",                WRONG),
             Self::Limit(_)                                => (S::TOO_MANY_REQUESTS,               "rate-limited",              "Too many attempts",               DENIED),
+            Self::LimitStore(_)                           => (S::SERVICE_UNAVAILABLE,             "limits-unavailable",        "Limits unavailable",              "proxy_internal_error"),
             Self::Route(R::MethodNotAllowed { .. })       => (S::METHOD_NOT_ALLOWED,              "method-not-allowed",        "Method not allowed",              DENIED),
             Self::Route(R::NotAllowed(_))                 => (S::FORBIDDEN,                       "route-not-allowed",         "Route not allowed",               DENIED),
             Self::Route(R::QueryNotAllowed(_))            => (S::BAD_REQUEST,                     "query-not-allowed",         "Query not allowed",               WRONG),
@@ -124,6 +142,9 @@ impl Rejection {
                 )
                 .into();
             }
+            Self::LimitStore(_) => {
+                "The store that counts attempts can't be reached, and nothing is let through uncounted. Try again later; the operator finds the cause in the log."
+            }
             Self::Route(error) => return route_detail(error),
             Self::Subject(error) => return subject_detail(error),
             Self::Upstream(UpstreamError::AnswerTooLarge) => {
@@ -149,7 +170,9 @@ impl Rejection {
     /// When to come back, where that is known. A limit says it in headers of its own.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Audit(_) | Self::Entrance(EntranceError::Overloaded) => Some(1),
+            Self::Audit(_) | Self::Entrance(EntranceError::Overloaded) | Self::LimitStore(_) => {
+                Some(1)
+            }
             Self::Credential(error) => Some(whole_seconds(error.retry_after).max(1)),
             Self::Body(_)
             | Self::Caller(_)
@@ -173,6 +196,7 @@ impl Rejection {
             | Self::Credential(_)
             | Self::Entrance(_)
             | Self::Limit(_)
+            | Self::LimitStore(_)
             | Self::Route(_)
             | Self::Subject(_) => true,
         }

@@ -29,8 +29,9 @@ pub(super) struct Rate {
     /// As configured.
     pub(super) quota: Quota,
     governor: governor::Quota,
-    /// What one attempt weighs, in nanoseconds.
-    interval: u64,
+    /// What one attempt weighs, in nanoseconds: whole microseconds, rounded up, as those are what
+    /// the shared store counts in.
+    pub(super) interval: u64,
     /// What all attempts weigh together, in nanoseconds.
     pub(super) full: u64,
 }
@@ -41,8 +42,12 @@ impl Rate {
         let interval = quota
             .interval()
             .min(LONGEST.checked_div(attempts.get()).unwrap_or(LONGEST))
-            .max(Duration::from_nanos(1));
-        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+            .as_nanos()
+            .div_ceil(1_000)
+            .max(1);
+        let micros = u64::try_from(interval).unwrap_or(u64::MAX);
+        let interval = Duration::from_micros(micros);
+        let nanos = micros.saturating_mul(1_000);
         Self {
             quota,
             governor: governor::Quota::with_period(interval)
@@ -67,7 +72,7 @@ pub(super) struct Charged {
     /// When.
     at: u64,
     /// Each quota's time right after it.
-    times: [u64; MOST_QUOTAS],
+    pub(super) times: [u64; MOST_QUOTAS],
     /// What was left of the quota with the least left.
     pub(super) remaining: u32,
 }

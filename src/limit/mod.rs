@@ -3,9 +3,10 @@
 //!
 //! Promises: all quotas of all limits that count an attempt are charged, or none; N attempts
 //! at the same instant never let more through than the quota; concurrent attempts may be refused
-//! that a serial order would admit, never the reverse. Nothing here waits, and no lock is held for
-//! longer than one decision or one step of the sweep. A limit that only observes says what it would
-//! have refused and lets it through.
+//! that a serial order would admit, never the reverse. In memory nothing waits, and no lock is held
+//! for longer than one decision or one step of the sweep; in the shared store a decision takes one
+//! round trip, at most `limits.redis.timeout`. A limit that only observes says what it would have
+//! refused and lets it through.
 //!
 //! Left to others: parsing emails, answering 429, writing decisions to metrics and the audit log,
 //! and running [`Limiter::sweep_forever`].
@@ -15,31 +16,35 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use governor::clock::{Clock, DefaultClock, Reference};
 
 use crate::{
-    config::{Limits, Mode},
-    model::{CanonicalEmail, UserId},
-    route::{Counted, Operation},
+    config::{self, Limits, Mode, OnStoreFailure},
+    model::{CanonicalEmail, EmailError, Subaddress},
+    route::Operation,
 };
 
+mod asks;
 mod gcra;
 mod key;
+mod life;
 mod outcome;
 mod pause;
 mod policy;
 mod room;
+mod shared;
 mod standing;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use key::Key;
-use outcome::MOST_ASKED;
+use asks::shares;
 use pause::Pauses;
 use policy::{Answer, Policy};
 use room::Room;
 
+pub use asks::Attempt;
 pub use gcra::MOST_QUOTAS;
 pub use key::{HashKey, NoRandomness};
-pub use outcome::{Charge, Decision, Decisions, Refusal};
+pub use outcome::{Charge, Decision, Decisions, Denied, Refusal};
+pub use shared::{StoreAway, StoreLink, StoreState, TlsError};
 pub use standing::Standing;
 
 /// A limit, by what it counts.
@@ -57,6 +62,8 @@ pub enum Limit {
     Send,
     /// The vendor's own limits on our address.
     Upstream,
+    /// One caller's share of that.
+    UpstreamShare,
 }
 
 impl Limit {
@@ -70,6 +77,7 @@ impl Limit {
             Self::EmailClient => "email_client",
             Self::Send => "send",
             Self::Upstream => "upstream",
+            Self::UpstreamShare => "upstream_share",
         }
     }
 }
@@ -82,27 +90,6 @@ pub enum LimitsError {
     Quotas(Limit),
 }
 
-/// One request, as far as it matters to limits.
-#[derive(Clone, Copy, Debug)]
-pub struct Attempt<'a> {
-    /// What it is for.
-    pub operation: Operation,
-    /// The account to be recovered.
-    pub email: Option<&'a CanonicalEmail>,
-    /// The user's address, where it is known.
-    pub client: Option<IpAddr>,
-    /// The path's device.
-    pub device: Option<&'a str>,
-    /// On whose behalf.
-    pub user: Option<&'a UserId>,
-    /// The login's `mfaToken`.
-    pub login_token: Option<&'a str>,
-    /// The number to which a code would be sent.
-    pub phone: Option<&'a str>,
-    /// Whether the vendor is told the user's address, and so counts that instead of ours.
-    pub address_sent: bool,
-}
-
 /// All limits, and what they have counted. Other quotas make another limiter, see
 /// [`Limiter::reload`]; whoever holds this one finishes with it.
 pub struct Limiter<C: Clock = DefaultClock> {
@@ -112,8 +99,14 @@ pub struct Limiter<C: Clock = DefaultClock> {
     email_client: Policy,
     send: Policy,
     upstream: Vec<(Operation, Policy)>,
+    /// By operation that several callers may use.
+    upstream_share: Vec<(Operation, Policy)>,
+    /// The way to the shared store; `None`: attempts are counted here alone.
+    link: Option<StoreLink>,
+    on_store_failure: OnStoreFailure,
     pauses: Arc<Pauses>,
     room: Arc<Room>,
+    subaddress: Subaddress,
     keys: HashKey,
     clock: C,
     start: C::Instant,
@@ -128,13 +121,13 @@ impl<C: Clock> fmt::Debug for Limiter<C> {
 }
 
 impl<C: Clock> Limiter<C> {
-    /// Starts with nothing counted.
+    /// Starts with nothing counted, in memory alone: see [`Limiter::through`].
     ///
     /// # Errors
     /// [`LimitsError`] where a limit can't be kept.
     pub fn new(settings: &Limits, keys: HashKey, clock: C) -> Result<Self, LimitsError> {
         let room = Arc::new(Room::new(settings.max_keys.get()));
-        let policy = |limit, settings| Policy::new(limit, settings, &room);
+        let policy = |limit, settings: &config::Policy| Policy::new(limit, settings, &room);
         let upstream = |(operation, settings): &(Operation, _)| {
             Ok((*operation, Policy::of_one(Limit::Upstream, settings)?))
         };
@@ -149,8 +142,14 @@ impl<C: Clock> Limiter<C> {
                 .iter()
                 .map(upstream)
                 .collect::<Result<_, _>>()?,
+            upstream_share: shares(settings)
+                .map(|(operation, share)| Ok((operation, policy(Limit::UpstreamShare, &share)?)))
+                .collect::<Result<_, _>>()?,
+            link: None,
+            on_store_failure: on_store_failure(settings),
             pauses: Arc::default(),
             room,
+            subaddress: Subaddress::fold_if(settings.fold_subaddress),
             keys,
             start: clock.now(),
             clock,
@@ -174,6 +173,13 @@ impl<C: Clock> Limiter<C> {
             };
             Ok((*operation, policy))
         };
+        let share = |(operation, settings)| {
+            let policy = match self.policy(Limit::UpstreamShare, operation) {
+                Some(policy) => policy.reload(&settings, now)?,
+                None => Policy::new(Limit::UpstreamShare, &settings, &self.room)?,
+            };
+            Ok((operation, policy))
+        };
         Ok(Self {
             client: self.client.reload(&settings.client, now)?,
             code: self.code.reload(&settings.code, now)?,
@@ -185,26 +191,74 @@ impl<C: Clock> Limiter<C> {
                 .iter()
                 .map(upstream)
                 .collect::<Result<_, _>>()?,
+            upstream_share: shares(settings).map(share).collect::<Result<_, _>>()?,
+            link: self.link.clone(),
+            on_store_failure: on_store_failure(settings),
             pauses: Arc::clone(&self.pauses),
             room: Arc::clone(&self.room),
+            subaddress: Subaddress::fold_if(settings.fold_subaddress),
             keys: self.keys.clone(),
             clock: self.clock.clone(),
             start: self.start,
         })
     }
 
+    /// The same limiter, counting in the shared store at the other end of `link`: each thread has
+    /// its own way there.
+    #[must_use]
+    pub fn through(&self, link: Option<StoreLink>) -> Self
+    where
+        C: Clone,
+    {
+        Self {
+            client: self.client.clone(),
+            code: self.code.clone(),
+            email: self.email.clone(),
+            email_client: self.email_client.clone(),
+            send: self.send.clone(),
+            upstream: self.upstream.clone(),
+            upstream_share: self.upstream_share.clone(),
+            link,
+            on_store_failure: self.on_store_failure,
+            pauses: Arc::clone(&self.pauses),
+            room: Arc::clone(&self.room),
+            subaddress: self.subaddress,
+            keys: self.keys.clone(),
+            clock: self.clock.clone(),
+            start: self.start,
+        }
+    }
+
+    /// The way to the shared store, if there is one.
+    #[must_use]
+    pub const fn link(&self) -> Option<&StoreLink> {
+        self.link.as_ref()
+    }
+
     /// Charges one attempt to all limits that count it. The email comes first and what all share
     /// comes last, so that guesses at a used-up email end at its own lock.
     ///
+    /// An attempt that no limit counts doesn't ask the shared store: a pause of such an operation
+    /// is each replica's own.
+    ///
     /// # Errors
-    /// [`Refusal`] by the first limit that says no; nothing is used up then.
-    pub fn admit(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Charge<C>, Refusal> {
+    /// [`Denied`] by the first limit that says no, and nothing is used up then; or as the shared
+    /// store is away.
+    pub async fn admit(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Charge<C>, Denied> {
+        match &self.link {
+            None => Ok(self.admit_here(attempt)?),
+            Some(link) => Box::pin(self.admit_shared(link, attempt)).await,
+        }
+    }
+
+    /// By the memory store.
+    fn admit_here(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Charge<C>, Refusal> {
         let now = self.now();
         let mut charge = Charge::new(self, attempt.operation);
         let paused = self.paused(attempt, now);
         match paused {
             Some(left) if self.pause_mode(attempt.operation) == Mode::Enforce => {
-                return Err(self.refuse_paused(attempt.operation, left, charge));
+                return Err(self.refuse_paused(attempt.operation, left, &charge));
             }
             Some(_observed) => charge.observed(Limit::Upstream),
             None => {}
@@ -212,11 +266,12 @@ impl<C: Clock> Limiter<C> {
         for (policy, key) in self.asks(attempt, paused.is_some()).into_iter().flatten() {
             match policy.charge(key, now) {
                 Answer::Admitted(taken) => {
-                    charge.add(policy.limit, key, Decision::Admitted, Some(taken));
+                    let left = taken.charged.remaining;
+                    charge.add(policy.limit, key, Decision::Admitted, left, Some(taken));
                 }
                 Answer::Refused { retry_after } => match policy.mode {
-                    Mode::Enforce => return Err(Self::refuse(policy, retry_after, charge)),
-                    Mode::Observe => charge.add(policy.limit, key, Decision::Observed, None),
+                    Mode::Enforce => return Err(Self::refuse(policy, retry_after, &charge)),
+                    Mode::Observe => charge.add(policy.limit, key, Decision::Observed, 0, None),
                 },
             }
         }
@@ -225,10 +280,26 @@ impl<C: Clock> Limiter<C> {
 
     /// The vendor refused for its own limit and said to come again after `wait`: pauses what it
     /// counted, that address if it was sent, else the whole operation. At least 1 s, at most 5 min.
-    pub fn pause(&self, operation: Operation, sent_client: Option<IpAddr>, wait: Duration) {
+    /// All replicas that share a store pause.
+    pub async fn pause(&self, operation: Operation, sent_client: Option<IpAddr>, wait: Duration) {
+        self.pause_here(operation, sent_client, wait);
+        if self.link.is_some() {
+            Box::pin(self.pause_shared(operation, sent_client, wait)).await;
+        }
+    }
+
+    fn pause_here(&self, operation: Operation, sent_client: Option<IpAddr>, wait: Duration) {
         let now = self.now();
         self.pauses
             .pause(&self.keys, operation, sent_client, wait, now);
+    }
+
+    /// The email under which `text` is counted.
+    ///
+    /// # Errors
+    /// [`EmailError`] where it is none, or could be read in two ways.
+    pub fn canonical(&self, text: &str) -> Result<CanonicalEmail, EmailError> {
+        CanonicalEmail::parse(text, self.subaddress)
     }
 
     /// How many keys are counted now, over all limits.
@@ -241,76 +312,6 @@ impl<C: Clock> Limiter<C> {
     #[must_use]
     pub fn shared_attempts(&self) -> usize {
         self.room.shared()
-    }
-
-    /// Which limits count an attempt, under which key, in this order.
-    fn asks(&self, attempt: &Attempt<'_>, paused: bool) -> [Option<(&Policy, Key)>; MOST_ASKED] {
-        let upstream = self
-            .policy(Limit::Upstream, attempt.operation)
-            .filter(|_policy| !attempt.address_sent && !paused)
-            .map(|policy| (policy, Key::ONLY));
-        let asks = match attempt.operation.facts().counted {
-            Counted::Code => [
-                Some((&self.code, self.guessed(attempt))),
-                upstream,
-                None,
-                None,
-            ],
-            Counted::Nothing => [upstream, None, None, None],
-            Counted::Recovery => {
-                // SECURITY: without an email (the route demands one) all count as one account
-                let email = attempt
-                    .email
-                    .map_or(Key::ONLY, |email| self.keys.email(email));
-                let client = attempt.client.map(|client| self.keys.client(client));
-                let pair = client.map(|client| Key::of_pair(email, client));
-                [
-                    Some((&self.email, email)),
-                    pair.map(|pair| (&self.email_client, pair)),
-                    client.map(|client| (&self.client, client)),
-                    upstream,
-                ]
-            }
-            Counted::Send => [
-                Some((&self.send, self.sent_to(attempt))),
-                upstream,
-                None,
-                None,
-            ],
-        };
-        asks.map(|ask| ask.filter(|(policy, _key)| !policy.rates.is_empty()))
-    }
-
-    /// Whose code is guessed: the device's, else the user's, else the login's.
-    fn guessed(&self, attempt: &Attempt<'_>) -> Key {
-        let limit = Limit::Code.as_str();
-        if let Some(device) = attempt.device {
-            self.keys.hash(limit, &[b"device\0", device.as_bytes()])
-        } else if let Some(user) = attempt.user {
-            self.keys
-                .hash(limit, &[b"user\0", user.as_str().as_bytes()])
-        } else {
-            let login = attempt.login_token.unwrap_or_default();
-            self.keys.hash(limit, &[b"login\0", login.as_bytes()])
-        }
-    }
-
-    /// To whom a code is sent: the device, else the user, else the number, else whoever logs in.
-    fn sent_to(&self, attempt: &Attempt<'_>) -> Key {
-        let limit = Limit::Send.as_str();
-        if let Some(device) = attempt.device {
-            self.keys.hash(limit, &[b"device\0", device.as_bytes()])
-        } else if let Some(user) = attempt.user {
-            self.keys
-                .hash(limit, &[b"user\0", user.as_str().as_bytes()])
-        } else if let Some(phone) = attempt.phone {
-            // one number however it is grouped
-            let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
-            self.keys.hash(limit, &[b"phone\0", digits.as_bytes()])
-        } else {
-            let login = attempt.login_token.unwrap_or_default();
-            self.keys.hash(limit, &[b"login\0", login.as_bytes()])
-        }
     }
 
     fn paused(&self, attempt: &Attempt<'_>, now: u64) -> Option<Duration> {
@@ -335,10 +336,10 @@ impl<C: Clock> Limiter<C> {
         }
     }
 
-    fn refuse_paused(&self, operation: Operation, left: Duration, charge: Charge<C>) -> Refusal {
+    fn refuse_paused(&self, operation: Operation, left: Duration, charge: &Charge<C>) -> Refusal {
         let mut decisions = *charge.decisions();
         decisions.add(Limit::Upstream, Decision::Refused);
-        charge.give_back();
+        charge.give_back_here();
         Refusal {
             limit: Limit::Upstream,
             retry_after: left,
@@ -349,10 +350,10 @@ impl<C: Clock> Limiter<C> {
         }
     }
 
-    fn refuse(policy: &Policy, retry_after: Duration, charge: Charge<C>) -> Refusal {
+    fn refuse(policy: &Policy, retry_after: Duration, charge: &Charge<C>) -> Refusal {
         let mut decisions = *charge.decisions();
         decisions.add(policy.limit, Decision::Refused);
-        charge.give_back();
+        charge.give_back_here();
         Refusal {
             limit: policy.limit,
             retry_after,
@@ -368,15 +369,26 @@ impl<C: Clock> Limiter<C> {
             Limit::Email => Some(&self.email),
             Limit::EmailClient => Some(&self.email_client),
             Limit::Send => Some(&self.send),
-            Limit::Upstream => self
-                .upstream
-                .iter()
-                .find_map(|(named, policy)| (*named == operation).then_some(policy)),
+            Limit::Upstream => named(&self.upstream, operation),
+            Limit::UpstreamShare => named(&self.upstream_share, operation),
         }
     }
 
     /// Nanoseconds since the start.
     fn now(&self) -> u64 {
         self.clock.now().duration_since(self.start).as_u64()
+    }
+}
+
+fn named(policies: &[(Operation, Policy)], operation: Operation) -> Option<&Policy> {
+    policies
+        .iter()
+        .find_map(|(named, policy)| (*named == operation).then_some(policy))
+}
+
+fn on_store_failure(settings: &Limits) -> OnStoreFailure {
+    match &settings.store {
+        config::Store::Memory => OnStoreFailure::Local,
+        config::Store::Shared(store) => store.on_failure,
     }
 }

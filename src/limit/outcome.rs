@@ -5,11 +5,18 @@ use std::{fmt, sync::Arc, time::Duration};
 use governor::clock::{Clock, DefaultClock};
 use http::{HeaderName, HeaderValue, header::RETRY_AFTER};
 
-use super::{Limit, Limiter, gcra::Rate, key::Key, table::Taken};
+use super::{
+    Limit, Limiter,
+    gcra::Rate,
+    key::Key,
+    shared::{Receipt, StoreAway},
+    table::Taken,
+};
 use crate::{event::LimitNote, route::Operation};
 
-/// At most so many limits are asked of one attempt: email, email_client, client and upstream.
-pub(super) const MOST_ASKED: usize = 4;
+/// At most so many limits are asked of one attempt: email, email_client, client, upstream_share and
+/// upstream.
+pub(super) const MOST_ASKED: usize = 5;
 
 /// What one limit said, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +58,8 @@ impl Decisions {
     }
 }
 
-/// One limit that was asked, and what it took: nothing where it would have refused.
+/// One limit that was asked, and what it took from the memory store: nothing where it would have
+/// refused, or where the shared store has decided.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     limit: Limit,
@@ -68,6 +76,8 @@ pub struct Charge<C: Clock = DefaultClock> {
     asked: [Option<Asked>; MOST_ASKED],
     decisions: Decisions,
     note: Option<LimitNote>,
+    /// What it took from the shared store.
+    pub(super) shared: Vec<Receipt>,
 }
 
 impl<C: Clock> Charge<C> {
@@ -78,13 +88,20 @@ impl<C: Clock> Charge<C> {
             asked: [None; MOST_ASKED],
             decisions: Decisions::default(),
             note: None,
+            shared: Vec::new(),
         }
     }
 
-    /// Notes what a limit said and took. One that took nothing has nothing left.
-    pub(super) fn add(&mut self, limit: Limit, key: Key, decision: Decision, taken: Option<Taken>) {
+    /// Notes what a limit said, has left, and took from the memory store.
+    pub(super) fn add(
+        &mut self,
+        limit: Limit,
+        key: Key,
+        decision: Decision,
+        remaining: u32,
+        taken: Option<Taken>,
+    ) {
         self.decisions.add(limit, decision);
-        let remaining = taken.map_or(0, |taken| taken.charged.remaining);
         self.least_left(limit, remaining);
         if let Some(free) = self.asked.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(Asked { limit, key, taken });
@@ -119,7 +136,14 @@ impl<C: Clock> Charge<C> {
     }
 
     /// No byte of it left: all that it took is given back.
-    pub fn give_back(self) {
+    pub async fn give_back(self) {
+        self.give_back_here();
+        if !self.shared.is_empty() {
+            Box::pin(self.limiter.give_back_shared(&self.shared)).await;
+        }
+    }
+
+    pub(super) fn give_back_here(&self) {
         let now = self.limiter.now();
         for asked in self.asked.iter().flatten() {
             self.give_one_back(asked, now);
@@ -128,20 +152,37 @@ impl<C: Clock> Charge<C> {
 
     /// The vendor accepted it (2xx). A recovery clears the email's counts, by itself and together
     /// with this address; a code clears its own count. Nothing else is given back.
-    pub fn accepted(self) {
+    pub async fn accepted(self) {
+        self.accepted_here();
+        if self.limiter.link.is_some() {
+            let keys: Vec<_> = self
+                .cleared()
+                .map(|asked| (asked.limit, asked.key))
+                .collect();
+            Box::pin(self.limiter.clear_shared(self.operation, &keys)).await;
+        }
+    }
+
+    pub(super) fn accepted_here(&self) {
         let now = self.limiter.now();
-        for asked in self.asked.iter().flatten() {
-            match asked.limit {
-                Limit::Code | Limit::Email | Limit::EmailClient => {
-                    // first, as a bucket that is shared with others can't be cleared
-                    self.give_one_back(asked, now);
-                    if let Some(policy) = self.limiter.policy(asked.limit, self.operation) {
-                        policy.table.clear(asked.key);
-                    }
-                }
-                Limit::Client | Limit::Send | Limit::Upstream => {}
+        for asked in self.cleared() {
+            // first, as a bucket that is shared with others can't be cleared
+            self.give_one_back(asked, now);
+            if let Some(policy) = self.limiter.policy(asked.limit, self.operation) {
+                policy.table.clear(asked.key);
             }
         }
+    }
+
+    /// What a success puts to rest.
+    fn cleared(&self) -> impl Iterator<Item = &Asked> {
+        self.asked
+            .iter()
+            .flatten()
+            .filter(|asked| match asked.limit {
+                Limit::Code | Limit::Email | Limit::EmailClient => true,
+                Limit::Client | Limit::Send | Limit::Upstream | Limit::UpstreamShare => false,
+            })
     }
 
     fn give_one_back(&self, asked: &Asked, now: u64) {
@@ -159,6 +200,24 @@ impl<C: Clock> fmt::Debug for Charge<C> {
             .field("decisions", &self.decisions)
             .field("note", &self.note)
             .finish_non_exhaustive()
+    }
+}
+
+/// Why an attempt isn't let through.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Denied {
+    /// A limit is used up.
+    #[error(transparent)]
+    Limit(#[from] Box<Refusal>),
+    /// The shared store is away, and `on_store_failure` is `deny`. Whether the attempt was counted
+    /// is not known.
+    #[error(transparent)]
+    Store(#[from] StoreAway),
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::Limit(Box::new(refusal))
     }
 }
 

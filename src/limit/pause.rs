@@ -20,6 +20,11 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// As many are remembered; beyond it the vendor has to say no again itself.
 const MOST: usize = 65_536;
 
+/// How long a pause is for which the vendor said `wait`.
+pub(super) fn length(wait: Duration) -> Duration {
+    wait.clamp(SHORTEST, LONGEST)
+}
+
 /// What is paused, and until when.
 #[derive(Default)]
 pub(super) struct Pauses {
@@ -38,7 +43,7 @@ impl Pauses {
         wait: Duration,
         now: u64,
     ) {
-        let wait = wait.clamp(SHORTEST, LONGEST);
+        let wait = length(wait);
         let until = now.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
         let key = key(keys, operation, client);
         let mut paused = self.until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +85,7 @@ impl Pauses {
 }
 
 /// The vendor counts whole addresses, so here an IPv6 one is no /64.
-fn key(keys: &HashKey, operation: Operation, client: Option<IpAddr>) -> Key {
+pub(super) fn key(keys: &HashKey, operation: Operation, client: Option<IpAddr>) -> Key {
     let name = operation.name().as_bytes();
     match client.map(|client| client.to_canonical()) {
         None => keys.hash("pause", &[name, &[0]]),

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::config::{self, Mode};
 
-/// One limit.
+/// One limit. Clones count together.
+#[derive(Clone)]
 pub(super) struct Policy {
     pub(super) limit: Limit,
     pub(super) mode: Mode,
@@ -89,7 +90,9 @@ fn rates(limit: Limit, settings: &config::Policy) -> Result<Arc<[Rate]>, LimitsE
         return Err(LimitsError::Quotas(limit));
     }
     let mut rates: Vec<_> = settings.quotas.iter().copied().map(Rate::new).collect();
-    rates.sort_by_key(|rate| rate.quota.per());
+    rates.sort_by_key(|rate| (rate.quota.per(), rate.quota.attempts()));
+    // of two with one period the one with fewer attempts never lets through what the other refuses
+    rates.dedup_by_key(|rate| rate.quota.per());
     Ok(rates.into())
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use governor::clock::Clock;
 
-use super::{Limit, Limiter, policy::Policy};
+use super::{Limit, Limiter, StoreAway, policy::Policy};
 use crate::model::{CanonicalEmail, Quota};
 
 /// How long keys at rest may stay before they are removed.
@@ -25,16 +25,31 @@ pub struct Standing {
 
 impl<C: Clock> Limiter<C> {
     /// What is left for an email, by each quota of the limit `email`.
-    #[must_use]
-    pub fn standing(&self, email: &CanonicalEmail) -> Vec<Standing> {
-        let now = self.now();
+    ///
+    /// # Errors
+    /// [`StoreAway`] where the shared store has the counts and can't be asked.
+    pub async fn standing(&self, email: &CanonicalEmail) -> Result<Vec<Standing>, StoreAway> {
+        match &self.link {
+            None => Ok(self.standing_here(email)),
+            Some(link) => {
+                let (now, times) = self.times_shared(link, email).await?;
+                Ok(self.standings(now, &times))
+            }
+        }
+    }
+
+    pub(super) fn standing_here(&self, email: &CanonicalEmail) -> Vec<Standing> {
         let times = self.email.table.times(self.keys.email(email));
+        self.standings(self.now(), &times)
+    }
+
+    fn standings(&self, now: u64, times: &[u64]) -> Vec<Standing> {
         let rates = self.email.rates.iter().zip(times);
         rates
             .map(|(rate, time)| Standing {
                 limit: Limit::Email,
                 quota: rate.quota,
-                remaining: rate.remaining(time, now),
+                remaining: rate.remaining(*time, now),
                 whole_in: Duration::from_nanos(time.saturating_sub(now)),
             })
             .collect()
@@ -42,12 +57,19 @@ impl<C: Clock> Limiter<C> {
 
     /// Forgives an email: its own count and those together with any address. What it shares with
     /// others in a full table stays. Looks through the whole table, a shard at a time.
-    pub async fn forgive(&self, email: &CanonicalEmail) {
+    ///
+    /// # Errors
+    /// [`StoreAway`] where the shared store can't be told; this replica has forgiven it then.
+    pub async fn forgive(&self, email: &CanonicalEmail) -> Result<(), StoreAway> {
         let key = self.keys.email(email);
         self.email.table.clear(key);
         for shard in 0..self.email_client.table.shards() {
             self.email_client.table.clear_head(shard, key.head);
             tokio::task::yield_now().await;
+        }
+        match &self.link {
+            None => Ok(()),
+            Some(link) => self.forgive_shared(link, email).await,
         }
     }
 

@@ -15,6 +15,7 @@ use hashbrown::HashTable;
 use super::{
     gcra::{self, Charged, MOST_QUOTAS, Rate, Since},
     key::Key,
+    life::Life,
     room::Room,
 };
 
@@ -58,6 +59,9 @@ pub(super) trait Table: Send + Sync {
 
     /// Puts a key to rest. What it shares with others stays.
     fn clear(&self, key: Key);
+
+    /// Takes over another store's times of a key: not at rest, and only where there is room.
+    fn mirror(&self, key: Key, times: &[u64; MOST_QUOTAS], now: u64);
 
     /// The times of a key, in its own entry or in the bucket that it shares; zeros at rest.
     fn times(&self, key: Key) -> [u64; MOST_QUOTAS];
@@ -133,32 +137,6 @@ struct Entry<const N: usize> {
     times: [u64; N],
 }
 
-/// From a key's first attempt until it is at rest or cleared. Nothing is taken back from another
-/// life than the one that was charged. The lowest bit says whether anything was taken back yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Life(u32);
-
-impl Life {
-    const fn next(self) -> Self {
-        Self((self.0 | 1).wrapping_add(1))
-    }
-
-    const fn is(self, other: Self) -> bool {
-        self.0 | 1 == other.0 | 1
-    }
-
-    /// What has happened in it, and that from now on something was taken back.
-    const fn take_back(&mut self) -> Since {
-        let since = if self.0 & 1 == 0 {
-            Since::OnlyCharges
-        } else {
-            Since::Anything
-        };
-        self.0 |= 1;
-        since
-    }
-}
-
 impl<const N: usize> Entry<N> {
     const fn key(&self) -> Key {
         Key {
@@ -185,7 +163,7 @@ impl<const N: usize> Shard<N> {
         Self {
             entries: HashTable::new(),
             shared: Vec::new(),
-            life: Life(0),
+            life: Life::BEFORE_ANY,
         }
     }
 
@@ -303,7 +281,12 @@ impl<const N: usize> Table for Sharded<N> {
                 });
                 let Ok(mut own) = own else { return };
                 let entry = own.get_mut();
-                let since = entry.life.take_back();
+                let since = entry.life.since();
+                // the last to come and the first to go leaves no trace
+                let after = taken.charged.times.iter();
+                if !entry.times.iter().eq(after.take(N)) {
+                    entry.life.take_back();
+                }
                 gcra::take_back(&mut entry.times, &taken.charged, rates, since, now);
                 if entry.at_rest(now) {
                     own.remove();
@@ -326,6 +309,28 @@ impl<const N: usize> Table for Sharded<N> {
         if let Ok(own) = own {
             own.remove();
             self.room.free(1);
+        }
+    }
+
+    fn mirror(&self, key: Key, times: &[u64; MOST_QUOTAS], now: u64) {
+        let mut seen = [0; N];
+        for (to, from) in seen.iter_mut().zip(times) {
+            *to = *from;
+        }
+        let shard = &mut *self.shard(key);
+        let own = shard
+            .entries
+            .find_mut(key.spread(), |entry| entry.key() == key);
+        match own {
+            Some(entry) => {
+                entry.times = seen;
+                // who was charged here before can't tell any more what of it still weighs
+                entry.life.take_back();
+            }
+            None if !at_rest(&seen, now) && self.room.take_one() => {
+                shard.insert(key, seen);
+            }
+            None => {}
         }
     }
 

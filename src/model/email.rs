@@ -30,6 +30,14 @@ pub enum Subaddress {
     Keep,
 }
 
+impl Subaddress {
+    /// As the configuration says.
+    #[must_use]
+    pub const fn fold_if(fold: bool) -> Self {
+        if fold { Self::Fold } else { Self::Keep }
+    }
+}
+
 /// The text is no email that has one reading. Says nothing of the text itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EmailError {

@@ -241,6 +241,10 @@ api_key_file = {api_key}
 # A guard: requests for another tenant than Acme are refused.
 tenant = "{tenant}"
 
+[limits.upstream.recover]
+# The stand-in, like the vendor, takes ten recoveries a minute from one address.
+attempts = 10
+
 [audit]
 output   = {output}
 key_file = {audit_key}

@@ -27,7 +27,8 @@ pub struct Metrics {
     upstream_duration: Family<OperationLabel, Histogram>,
     limit_decisions: Family<DecisionLabels, Counter>,
     limit_keys: Gauge,
-    limit_store_up: Gauge,
+    /// 1 while the limits' store can be used.
+    pub limit_store_up: Gauge,
     credential_refreshes: Family<ResultLabel, Counter>,
     credential_expiry: Gauge,
     audit_records: Family<RecordLabels, Counter>,

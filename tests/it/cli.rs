@@ -83,6 +83,7 @@ impl World {
             "[listen]\naddress = '127.0.0.1:0'\n[admin]\naddress = ''\n\
              [frontegg]\nclient_id = '{}'\napi_key = '{}'\nca_file = '{}'\n\
              identity_url = '{}'\nauth_url = '{}'\n\
+             [limits.upstream.recover]\nattempts = 10\n\
              [audit]\nkey = 'an audit key for tests, 32 bytes long'\noutput = '{}'\n",
             seed::CLIENT_ID,
             value("api_key", seed::SECRET),

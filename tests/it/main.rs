@@ -33,6 +33,7 @@ mod outages;
 mod refusals;
 mod reload;
 mod sandbox;
+mod shared_store;
 mod signals;
 mod smuggling;
 mod support;

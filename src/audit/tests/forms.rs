@@ -262,7 +262,10 @@ fn lifecycle_records_are_whole_whatever_they_carry() {
             error: "no \"route\"\n",
         },
         Control::Drain,
-        Control::LimitsReset { email: "email:1" },
+        Control::LimitsReset {
+            email: "email:1",
+            by: "127.0.0.1:7, from this machine",
+        },
         Control::OutputBack { output: "stdout" },
         Control::OutputLost {
             output: "stdout",

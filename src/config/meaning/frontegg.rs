@@ -36,7 +36,7 @@ pub(super) fn read(reader: &mut Reader<'_>, listen: &[Listen]) -> Option<Fronteg
         "copy it from the vendor's portal, environment settings, into a file named by frontegg.api_key_file, or into the variable FRONTEGG_API_KEY",
     );
     let client_ip_secret = client_ip_secret(reader, client_id.as_ref(), listen);
-    let roots = roots(reader);
+    let roots = roots(reader, "frontegg.ca_file");
     let connect_timeout = reader.duration("frontegg.connect_timeout");
     let request_timeout = reader.duration("frontegg.request_timeout");
     if connect_timeout > request_timeout {
@@ -204,17 +204,17 @@ fn header(reader: &mut Reader<'_>, key: &str) -> Option<HeaderValue> {
     reader.parsed::<_, IdError>(key, parse, "copy it from the vendor's portal")
 }
 
-fn roots(reader: &mut Reader<'_>) -> Option<Arc<RootCertStore>> {
-    const KEY: &str = "frontegg.ca_file";
+/// Whose certificates are believed: those in the file at this key, else the system's.
+pub(super) fn roots(reader: &mut Reader<'_>, key: &str) -> Option<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
-    if let Some(file) = reader.path(KEY) {
-        for certificate in certificates(reader, KEY, &file)? {
+    if let Some(file) = reader.path(key) {
+        for certificate in certificates(reader, key, &file)? {
             if let Err(error) = roots.add(certificate) {
                 let what = format!(
                     "{} holds a certificate that can't be used: {error}",
                     file.display()
                 );
-                reader.problem(KEY, what, "name a PEM file with CA certificates");
+                reader.problem(key, what, "name a PEM file with CA certificates");
                 return None;
             }
         }
@@ -225,12 +225,12 @@ fn roots(reader: &mut Reader<'_>) -> Option<Arc<RootCertStore>> {
     if added == 0 {
         let why = system.errors.first().map(|error| format!(": {error}"));
         reader.problem(
-            KEY,
+            key,
             format!(
                 "this machine has no certificates to believe{}",
                 why.unwrap_or_default()
             ),
-            "install the package ca-certificates, or set frontegg.ca_file",
+            format!("install the package ca-certificates, or set {key}"),
         );
         return None;
     }

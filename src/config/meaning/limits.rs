@@ -2,17 +2,24 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use super::Reader;
+use super::{Reader, redis};
 use crate::{
     config::{
+        caller::Caller,
         nearest::did_you_mean,
         settings::{Limits, Listen, Mode, Policy},
+        store::Store,
     },
     model::Quota,
     route::Operation,
 };
 
-pub(super) fn read(reader: &mut Reader<'_>, listen: &[Listen]) -> Option<Limits> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    listen: &[Listen],
+    callers: &[Caller],
+) -> Option<Limits> {
+    let store = store(reader);
     if reader.text("limits.mode") == "observe" {
         reader.warn(
             "limits.mode",
@@ -28,29 +35,119 @@ pub(super) fn read(reader: &mut Reader<'_>, listen: &[Listen]) -> Option<Limits>
             "leave it out to have the default",
         );
     }
-    let is_known = listen
+    let email_client = policy(reader, "limits.email_client");
+    if listen
         .iter()
-        .any(|listen| !listen.trusted_proxies.is_empty());
-    for unused in ["limits.email_client", "limits.client"] {
-        if reader.is_set(unused) && !is_known {
-            reader.warn(
-                unused,
-                "has no effect while no user's address is known",
-                "name in listen.trusted_proxies who may say it, or remove it",
-            );
+        .any(|listen| !listen.trusted_proxies.is_empty())
+    {
+        lock_out(reader, &email, &email_client);
+    } else {
+        for unused in ["limits.email_client", "limits.client"] {
+            if reader.is_set(unused) {
+                reader.warn(
+                    unused,
+                    "has no effect while no user's address is known",
+                    "name in listen.trusted_proxies who may say it, or remove it",
+                );
+            }
         }
     }
+    let upstream = upstream(reader);
+    all_share_one_address(reader, &upstream);
+    let contested = upstream.iter().map(|(operation, _policy)| *operation);
+    let contested = contested.filter(|operation| is_contested(*operation, callers));
     Some(Limits {
+        contested: contested.collect(),
+        store: store?,
         max_keys: NonZeroUsize::new(reader.count("limits.max_keys"))?,
         key: reader.secret("limits.key"),
         fold_subaddress: reader.flag("limits.email.fold_subaddress"),
         email,
-        email_client: policy(reader, "limits.email_client"),
+        email_client,
         client: policy(reader, "limits.client"),
         code: policy(reader, "limits.code"),
         send: policy(reader, "limits.send"),
-        upstream: upstream(reader),
+        upstream,
     })
+}
+
+fn store(reader: &mut Reader<'_>) -> Option<Store> {
+    const KEY: &str = "limits.key";
+    if reader.text("limits.store") != "redis" {
+        for unused in ["limits.redis", "limits.on_store_failure"] {
+            if reader.is_set(unused) {
+                reader.warn(
+                    unused,
+                    "has no effect while limits.store is \"memory\"",
+                    "write store = \"redis\" in [limits], or remove it",
+                );
+            }
+        }
+        return Some(Store::Memory);
+    }
+    let twin = format!("{KEY}_file");
+    if reader.given(&twin).is_none() && !reader.is_set(KEY) {
+        reader.missing(
+            KEY,
+            "limits.store",
+            "is needed with a shared store: replicas that hash under different keys count apart",
+            "make one for all replicas with: openssl rand -base64 32 > limits.key, and name that file in limits.key_file",
+        );
+    }
+    redis::read(reader).map(Store::Shared)
+}
+
+/// One address must not be able to use up an email's attempts as fast as they are regained: the
+/// owner, at another address, would be locked out for as long as it goes on.
+fn lock_out(reader: &mut Reader<'_>, email: &Policy, email_client: &Policy) {
+    if !owner_is_safe(email, email_client) {
+        reader.warn(
+            "limits.email_client.quotas",
+            "one address can use up an email's attempts as fast as they are regained, and so lock the owner out",
+            "for each quota of limits.email have one here with fewer attempts that are regained more slowly",
+        );
+    }
+}
+
+/// Whether for each quota of the email there is one of an address that runs out earlier and comes
+/// back more slowly.
+fn owner_is_safe(email: &Policy, email_client: &Policy) -> bool {
+    email.quotas.iter().all(|email| {
+        let mut clients = email_client.quotas.iter();
+        clients.any(|client| {
+            client.attempts() < email.attempts() && client.interval() > email.interval()
+        })
+    })
+}
+
+/// Behind us all users have one address, unless the vendor is told theirs. Who writes that limit
+/// down knows of it.
+fn all_share_one_address(reader: &mut Reader<'_>, upstream: &[(Operation, Policy)]) {
+    const LIMIT: &str = "limits.upstream.recover";
+    const SECRET: &str = "frontegg.client_ip.shared_secret";
+    let is_sent = reader.is_set(SECRET) || reader.is_set(&format!("{SECRET}_file"));
+    let recover = upstream
+        .iter()
+        .find(|(operation, _policy)| *operation == Operation::Recover);
+    let quota = recover.and_then(|(_operation, policy)| policy.quotas.first());
+    if let Some(quota) = quota.filter(|_quota| !is_sent && !reader.is_set(LIMIT)) {
+        let what = format!(
+            "all users together have {} recoveries in {} s: the vendor counts them by address, and is told only this gateway's",
+            quota.attempts(),
+            quota.per().as_secs(),
+        );
+        reader.warn(
+            LIMIT,
+            what,
+            "have the vendor enable \"Inject client IP\", and set frontegg.client_ip and listen.trusted_proxies; or write the limit down if that is enough",
+        );
+    }
+}
+
+/// Whether more than one caller may use an operation.
+fn is_contested(operation: Operation, callers: &[Caller]) -> bool {
+    let may = |caller: &&Caller| caller.operations.contains(&operation);
+    callers.iter().filter(may).count() > 1
 }
 
 fn policy(reader: &Reader<'_>, table: &str) -> Policy {
@@ -95,4 +192,32 @@ fn upstream(reader: &mut Reader<'_>) -> Vec<(Operation, Policy)> {
         ));
     }
     policies
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn policy(quotas: &[(u32, u64)]) -> Policy {
+        let quota = |&(attempts, per): &(u32, u64)| {
+            Quota::new(attempts.try_into().unwrap(), Duration::from_secs(per)).unwrap()
+        };
+        Policy {
+            quotas: quotas.iter().map(quota).collect(),
+            mode: Mode::Enforce,
+        }
+    }
+
+    #[test]
+    fn an_address_that_keeps_up_with_an_email_can_lock_its_owner_out() {
+        let email = policy(&[(5, 900), (20, 86_400)]);
+        assert!(owner_is_safe(&email, &policy(&[(3, 900), (6, 86_400)])));
+        // as many at once, or as fast, or not at all over a day
+        assert!(!owner_is_safe(&email, &policy(&[(5, 900), (6, 86_400)])));
+        assert!(!owner_is_safe(&policy(&[(5, 900)]), &policy(&[(3, 540)])));
+        assert!(!owner_is_safe(&email, &policy(&[(3, 900)])));
+        assert!(!owner_is_safe(&email, &policy(&[])));
+    }
 }

@@ -11,6 +11,7 @@ mod headers;
 mod known_by;
 mod limits;
 mod listen;
+mod redis;
 mod routes;
 mod subject;
 mod tls;
@@ -23,7 +24,7 @@ use std::{fmt::Display, net::SocketAddr, path::PathBuf, time::Duration};
 use secrecy::ExposeSecret;
 
 use super::{
-    Settings, Shutdown,
+    Admin, Settings, Shutdown,
     entries::{Entries, Entry},
     meant::Meant,
     nearest::did_you_mean,
@@ -38,14 +39,27 @@ use crate::model::Quota;
 /// # Errors
 /// What is wrong with `admin.address`.
 pub(super) fn admin_address(entries: &Entries) -> Result<Option<SocketAddr>, Problems> {
+    alone(entries, listen::admin_address)
+}
+
+/// The admin listener and its key, whatever else is wrong.
+///
+/// # Errors
+/// What is wrong with `[admin]`.
+pub(super) fn admin(entries: &Entries) -> Result<Option<Admin>, Problems> {
+    alone(entries, listen::admin)
+}
+
+/// One part, without the others.
+fn alone<T>(entries: &Entries, read: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T, Problems> {
     let mut reader = Reader {
         entries,
         problems: Problems::default(),
         warnings: Vec::new(),
     };
-    let address = listen::admin_address(&mut reader);
+    let part = read(&mut reader);
     if reader.problems.is_empty() {
-        Ok(address)
+        Ok(part)
     } else {
         Err(reader.problems)
     }
@@ -93,7 +107,7 @@ pub(super) fn settings(
     let headers = headers::read(&mut reader);
     let subject = subject::read(&mut reader, &routes, &listen);
     callers::agree(&mut reader, &callers, &routes, &subject);
-    let limits = limits::read(&mut reader, &listen);
+    let limits = limits::read(&mut reader, &listen, &callers);
     let audit = audit::read(&mut reader);
     let telemetry = telemetry(&mut reader);
     let shutdown = Shutdown {

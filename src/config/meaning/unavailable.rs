@@ -11,9 +11,6 @@ const UNAVAILABLE: &[(&str, &str)] = &[
     ("subject.user_token", ""),
     ("callers.service_account", ""),
     ("kubernetes", ""),
-    ("limits.store", "redis"),
-    ("limits.on_store_failure", ""),
-    ("limits.redis", ""),
     ("telemetry.otlp_endpoint", ""),
 ];
 

@@ -78,6 +78,8 @@ fn is_right_where_its_files_are(name: &str, text: &str) {
         "audit-key",
         "login-key",
         "support-key",
+        "limits-key",
+        "valkey-password",
     ] {
         let text = format!("secret-of-{secret}-that-is-long-enough");
         fs::write(world.path(secret), text).unwrap();
@@ -85,6 +87,7 @@ fn is_right_where_its_files_are(name: &str, text: &str) {
     fs::copy(world.path("ca.pem"), world.path("tls.crt")).unwrap();
     fs::copy(world.path("key.pem"), world.path("tls.key")).unwrap();
     fs::copy(world.path("ca.pem"), world.path("client-ca.crt")).unwrap();
+    fs::copy(world.path("ca.pem"), world.path("valkey-ca.crt")).unwrap();
     let folder = world.folder.path().to_str().unwrap().to_owned();
     let mut text = text.to_owned();
     for used in [
@@ -107,7 +110,12 @@ fn of_the_repository(name: &str) -> String {
 
 #[test]
 fn the_shipped_examples_are_right_where_their_files_are() {
-    for name in ["sidecar.toml", "standalone.toml", "sandbox.toml"] {
+    for name in [
+        "sidecar.toml",
+        "standalone.toml",
+        "replicas-valkey.toml",
+        "sandbox.toml",
+    ] {
         is_right_where_its_files_are(name, &of_the_repository(&format!("config/{name}")));
     }
 }

@@ -40,7 +40,56 @@ fn what_is_probably_a_mistake_is_warned_of() {
     ] {
         assert!(warned.contains(&key), "{key} is missing: {warned:?}");
     }
-    assert_eq!(World::new().load().warnings, []);
+    let mut plain = World::new();
+    plain.set("limits.upstream.recover.attempts=10");
+    assert_eq!(plain.load().warnings, []);
+}
+
+#[test]
+fn who_is_told_no_users_address_counts_all_of_them_as_one() {
+    let warned = |world: &World| {
+        let warnings = world.load().warnings;
+        warnings
+            .iter()
+            .any(|warning| warning.what.contains("10 recoveries in 60 s"))
+    };
+    let mut world = World::new();
+    assert!(warned(&world));
+    world.set("frontegg.client_ip.shared_secret=0123456789abcdef");
+    world.set("listen.trusted_proxies=127.0.0.1/32");
+    assert!(!warned(&world));
+}
+
+#[test]
+fn a_store_that_nobody_guards_or_uses_is_warned_of() {
+    let warned = |sets: &[&str]| {
+        let mut world = World::new();
+        for set in sets {
+            world.set(set);
+        }
+        let warnings = world.load().warnings;
+        let keys = warnings.into_iter().map(|warning| warning.key);
+        keys.filter(|key| key != "limits.upstream.recover")
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(warned(&["limits.redis.timeout=1s"]), ["limits.redis"]);
+    assert_eq!(
+        warned(&["limits.on_store_failure=deny"]),
+        ["limits.on_store_failure"]
+    );
+    let redis = ["limits.store=redis", "limits.key=0123456789abcdef"];
+    let far = "limits.redis.url=redis://redis:6379";
+    let password = "limits.redis.password=0123456789abcdef";
+    assert!(warned(&redis).is_empty());
+    assert!(warned(&[&redis[..], &[password]].concat()).is_empty());
+    assert_eq!(
+        warned(&[&redis[..], &[far, password]].concat()),
+        ["limits.redis.url"]
+    );
+    assert_eq!(
+        warned(&[&redis[..], &["limits.on_store_failure=allow"]].concat()),
+        ["limits.on_store_failure"]
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How much memory the counts take, what happens when there is no more, and that it is given back.
 
-use super::*;
+use super::{super::key::Key, *};
 
 fn sum_of_bytes(limiter: &FakeLimiter) -> usize {
     limiter
@@ -71,7 +71,7 @@ async fn a_full_table_is_stricter_and_never_open() {
     assert_eq!(admitted(&limiter, &recovery(&unknown)), 0);
 
     // room for one: it starts from what it used up in the bucket
-    limiter.forgive(&known).await;
+    limiter.forgive(&known).await.unwrap();
     assert_eq!(admitted(&limiter, &recovery(&unknown)), 0);
     assert_eq!(admitted(&limiter, &recovery(&email("another"))), 5);
 
@@ -87,12 +87,18 @@ fn in_a_shared_bucket_only_what_was_taken_is_given_back() {
     let mut settings = email_only();
     settings.max_keys = NonZeroUsize::MIN;
     let (limiter, _clock) = limiter(&settings);
-    drop(limiter.admit(&recovery(&email("first"))));
+    drop(limiter.admit_here(&recovery(&email("first"))));
     let shared = email("shared");
-    drop(limiter.admit(&recovery(&shared)));
-    limiter.admit(&recovery(&shared)).unwrap().give_back();
-    limiter.admit(&recovery(&shared)).unwrap().accepted();
-    assert_eq!(limiter.standing(&shared)[0].remaining, 4);
+    drop(limiter.admit_here(&recovery(&shared)));
+    limiter
+        .admit_here(&recovery(&shared))
+        .unwrap()
+        .give_back_here();
+    limiter
+        .admit_here(&recovery(&shared))
+        .unwrap()
+        .accepted_here();
+    assert_eq!(limiter.standing_here(&shared)[0].remaining, 4);
     assert_eq!(limiter.keys(), 1);
 }
 
@@ -100,7 +106,7 @@ fn in_a_shared_bucket_only_what_was_taken_is_given_back() {
 async fn the_sweep_ends_with_the_limiter() {
     let (limiter, clock) = limiter(&email_only());
     let sweep = tokio::spawn(Arc::clone(&limiter).sweep_forever());
-    drop(limiter.admit(&recovery(&email("a"))));
+    drop(limiter.admit_here(&recovery(&email("a"))));
     clock.advance(seconds(2 * DAY));
     while limiter.keys() > 0 {
         tokio::time::sleep(seconds(1)).await;

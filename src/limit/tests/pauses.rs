@@ -7,21 +7,21 @@ fn a_pause_holds_for_what_the_vendor_counted() {
     let (limiter, clock) = limiter(&settings());
     let a = email("a");
     let address = IpAddr::from([192, 0, 2, 1]);
-    limiter.pause(Operation::Recover, Some(address), seconds(60));
+    limiter.pause_here(Operation::Recover, Some(address), seconds(60));
     let refused = refusal(&limiter, &recovery_from(&a, 1));
     assert_eq!(refused.limit(), Limit::Upstream);
     assert_eq!(refused.retry_after(), seconds(60));
-    assert!(limiter.admit(&recovery_from(&a, 2)).is_ok());
-    assert!(limiter.admit(&recovery(&a)).is_ok());
+    assert!(limiter.admit_here(&recovery_from(&a, 2)).is_ok());
+    assert!(limiter.admit_here(&recovery(&a)).is_ok());
 
-    limiter.pause(Operation::Recover, None, seconds(10_000));
-    limiter.pause(Operation::Recover, None, seconds(1));
+    limiter.pause_here(Operation::Recover, None, seconds(10_000));
+    limiter.pause_here(Operation::Recover, None, seconds(1));
     assert_eq!(refusal(&limiter, &recovery(&a)).retry_after(), seconds(300));
-    assert!(limiter.admit(&attempt(Operation::LoginVerify)).is_ok());
+    assert!(limiter.admit_here(&attempt(Operation::LoginVerify)).is_ok());
     clock.advance(seconds(300));
-    assert!(limiter.admit(&recovery(&a)).is_ok());
-    assert!(limiter.admit(&recovery_from(&a, 1)).is_ok());
-    limiter.pause(Operation::Recover, None, Duration::ZERO);
+    assert!(limiter.admit_here(&recovery(&a)).is_ok());
+    assert!(limiter.admit_here(&recovery_from(&a, 1)).is_ok());
+    limiter.pause_here(Operation::Recover, None, Duration::ZERO);
     assert_eq!(refusal(&limiter, &recovery(&a)).retry_after(), seconds(1));
 }
 
@@ -30,9 +30,9 @@ fn a_pause_refuses_nothing_where_the_limit_observes() {
     let mut settings = settings();
     settings.upstream[0].1.mode = Mode::Observe;
     let (limiter, _clock) = limiter(&settings);
-    limiter.pause(Operation::Recover, None, seconds(60));
+    limiter.pause_here(Operation::Recover, None, seconds(60));
     let a = email("a");
-    let charge = limiter.admit(&recovery(&a)).unwrap();
+    let charge = limiter.admit_here(&recovery(&a)).unwrap();
     let said: Vec<_> = charge.decisions().iter().collect();
     assert_eq!(
         said,

@@ -16,7 +16,7 @@ struct Count {
 }
 
 #[derive(Clone)]
-struct Receipt {
+pub(in crate::limit) struct Receipt {
     key: String,
     life: usize,
     at: u64,
@@ -31,7 +31,7 @@ struct Plain {
     lives: usize,
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(in crate::limit) fn nanos(duration: Duration) -> u64 {
     duration.as_nanos().try_into().unwrap()
 }
 
@@ -70,6 +70,7 @@ impl Plain {
         if count.life != receipt.life {
             return;
         }
+        let last = count.times == receipt.times;
         for (n, quota) in self.quotas.iter().enumerate() {
             let interval = nanos(quota.interval());
             let sure = if count.given_back {
@@ -79,12 +80,12 @@ impl Plain {
             };
             count.times[n] -= interval.min(sure.saturating_sub(now));
         }
-        count.given_back = true;
+        count.given_back |= !last;
     }
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(in crate::limit) enum Step {
     Accept(Index),
     Attempt { email: u8, client: Option<u8> },
     GiveBack(Index),
@@ -93,17 +94,17 @@ enum Step {
     Wait(Duration),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(in crate::limit) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let attempt = (0..3_u8, prop::option::of(0..2_u8));
     let wait = prop_oneof![
-        0..20_000_000_000_u64,
-        0..2_000_000_000_000_u64,
+        0..20_000_000_u64,
+        0..2_000_000_000_u64,
         Just(0_u64),
-        Just(60_000_000_000)
+        Just(60_000_000)
     ];
     let step = prop_oneof![
         8 => attempt.prop_map(|(email, client)| Step::Attempt { email, client }),
-        4 => wait.prop_map(|nanos| Step::Wait(Duration::from_nanos(nanos))),
+        4 => wait.prop_map(|micros| Step::Wait(Duration::from_micros(micros))),
         2 => any::<Index>().prop_map(Step::GiveBack),
         1 => any::<Index>().prop_map(Step::Keep),
         1 => any::<Index>().prop_map(Step::Accept),
@@ -113,10 +114,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// All limits of a recovery, in their order.
-struct Model([Plain; 4]);
+pub(in crate::limit) struct Model([Plain; 4]);
 
 impl Model {
-    fn new(settings: &Limits) -> Self {
+    pub(in crate::limit) fn new(settings: &Limits) -> Self {
         let plain = |policy: &PolicySettings| Plain {
             quotas: policy.quotas.clone(),
             ..Plain::default()
@@ -126,7 +127,7 @@ impl Model {
         Self([email, email_client, plain(&settings.client), upstream])
     }
 
-    fn admit(
+    pub(in crate::limit) fn admit(
         &mut self,
         email: u8,
         client: Option<u8>,
@@ -153,6 +154,20 @@ impl Model {
         }
         Ok(receipts.into_iter().map(|(_n, receipt)| receipt).collect())
     }
+
+    pub(in crate::limit) fn accept(&mut self, receipts: &[Receipt], client: bool) {
+        for (n, receipt) in receipts.iter().enumerate() {
+            if place(n, client) < 2 {
+                self.0[place(n, client)].counts.remove(&receipt.key);
+            }
+        }
+    }
+
+    pub(in crate::limit) fn give_back(&mut self, receipts: &[Receipt], client: bool, now: u64) {
+        for (n, receipt) in receipts.iter().enumerate() {
+            self.0[place(n, client)].give_back(receipt, now);
+        }
+    }
 }
 
 /// Which limit is at this place of a recovery's receipts.
@@ -160,7 +175,7 @@ fn place(n: usize, client: bool) -> usize {
     if n == 1 && !client { 3 } else { n }
 }
 
-const NAMES: [Limit; 4] = [
+pub(in crate::limit) const NAMES: [Limit; 4] = [
     Limit::Email,
     Limit::EmailClient,
     Limit::Client,
@@ -189,7 +204,7 @@ proptest! {
                         Some(client) => recovery_from(&email, client),
                         None => recovery(&email),
                     };
-                    match (limiter.admit(&attempt), model.admit(name, client, now)) {
+                    match (limiter.admit_here(&attempt), model.admit(name, client, now)) {
                         (Ok(charge), Ok(receipts)) => flying.push((charge, receipts, client.is_some())),
                         (Err(refusal), Err((n, wait))) => {
                             prop_assert_eq!(refusal.limit(), NAMES[n]);
@@ -205,19 +220,13 @@ proptest! {
                 Step::Accept(_) | Step::GiveBack(_) | Step::Keep(_) if flying.is_empty() => {}
                 Step::Accept(index) => {
                     let (charge, receipts, client) = flying.swap_remove(index.index(flying.len()));
-                    charge.accepted();
-                    for (n, receipt) in receipts.iter().enumerate() {
-                        if place(n, client) < 2 {
-                            model.0[place(n, client)].counts.remove(&receipt.key);
-                        }
-                    }
+                    charge.accepted_here();
+                    model.accept(&receipts, client);
                 }
                 Step::GiveBack(index) => {
                     let (charge, receipts, client) = flying.swap_remove(index.index(flying.len()));
-                    charge.give_back();
-                    for (n, receipt) in receipts.iter().enumerate() {
-                        model.0[place(n, client)].give_back(receipt, now);
-                    }
+                    charge.give_back_here();
+                    model.give_back(&receipts, client, now);
                 }
                 Step::Keep(index) => drop(flying.swap_remove(index.index(flying.len()))),
             }
@@ -237,7 +246,7 @@ proptest! {
             let now = limiter.now();
             match step {
                 Step::Attempt { email: name, .. } => {
-                    if let Ok(charge) = limiter.admit(&recovery(&email(name))) {
+                    if let Ok(charge) = limiter.admit_here(&recovery(&email(name))) {
                         kept.push((now, name));
                         flying.push((charge, (now, name)));
                         let mut replay = Plain { quotas: settings.email.quotas.clone(), ..Plain::default() };
@@ -249,7 +258,7 @@ proptest! {
                 Step::Wait(gap) => clock.advance(gap / 40),
                 Step::GiveBack(index) if !flying.is_empty() => {
                     let (charge, attempt) = flying.swap_remove(index.index(flying.len()));
-                    charge.give_back();
+                    charge.give_back_here();
                     let place = kept.iter().position(|kept| *kept == attempt).unwrap();
                     kept.remove(place);
                 }

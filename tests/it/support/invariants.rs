@@ -65,6 +65,7 @@ const CODES: &[(&str, u16)] = &[
     ("invalid-body", 400),
     ("method-not-allowed", 405),
     ("origin-not-allowed", 403),
+    ("limits-unavailable", 503),
     ("overloaded", 503),
     ("query-not-allowed", 400),
     ("rate-limited", 429),

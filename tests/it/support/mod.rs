@@ -13,6 +13,7 @@ mod life;
 mod patience;
 mod program;
 mod raw;
+mod redis;
 
 use std::{
     io::{self, Write},
@@ -33,6 +34,7 @@ pub(crate) use self::{
     patience::{eventually, patience, within},
     program::Program,
     raw::Raw,
+    redis::{Redis, free_port},
 };
 
 /// Says that a test was left out, and why. Not by a macro: the test harness would keep it to

@@ -1,0 +1,110 @@
+//! `POST /limits` and `POST /limits/reset`: what is left for one email, and forgiving it. Support
+//! needs both every day; `mfa-gateway limits` calls them.
+//!
+//! The email travels in a body, `{"email": …}`, so that no access log has it. A reset is in the
+//! audit log before it is done, with who asked.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::admin::json as answer;
+use crate::{
+    audit::{Audit, Control},
+    gateway::Services,
+    limit::Standing,
+    model::CanonicalEmail,
+};
+
+/// Longer than any email in JSON, whatever is escaped.
+const LONGEST_BODY: usize = 4_096;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    Reset,
+    Show,
+}
+
+impl Question {
+    pub(super) fn at(path: &str) -> Option<Self> {
+        match path {
+            "/limits" => Some(Self::Show),
+            "/limits/reset" => Some(Self::Reset),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    email: String,
+}
+
+/// Answers `question`; `by` is who asks, for the audit log.
+pub(super) async fn respond(
+    question: Question,
+    services: &Services,
+    audit: &Audit,
+    by: &str,
+    body: Incoming,
+) -> Response<Full<Bytes>> {
+    let email = match read(services, body).await {
+        Ok(email) => email,
+        Err(mend) => return answer(StatusCode::BAD_REQUEST, &json!({ "error": mend })),
+    };
+    let done = match question {
+        Question::Reset => reset(services, audit, by, &email).await,
+        Question::Show => show(services, &email).await,
+    };
+    match done {
+        Ok(value) => answer(StatusCode::OK, &value),
+        Err(error) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": error })),
+    }
+}
+
+async fn read(services: &Services, body: Incoming) -> Result<CanonicalEmail, String> {
+    const MEND: &str = r#"send {"email": "user@example.com"} and nothing else"#;
+    let read = Limited::new(body, LONGEST_BODY).collect().await;
+    let bytes = read.map_err(|_error| MEND)?.to_bytes();
+    let body: Body = serde_json::from_slice(&bytes).map_err(|_error| MEND)?;
+    let email = services.limiter.canonical(&body.email);
+    email.map_err(|error| error.to_string())
+}
+
+async fn show(services: &Services, email: &CanonicalEmail) -> Result<Value, String> {
+    let standings = services.limiter.standing(email).await;
+    let standings = standings.map_err(|away| away.to_string())?;
+    let limits: Vec<_> = standings.iter().map(row).collect();
+    Ok(json!({ "email": email.as_str(), "limits": limits }))
+}
+
+async fn reset(
+    services: &Services,
+    audit: &Audit,
+    by: &str,
+    email: &CanonicalEmail,
+) -> Result<Value, String> {
+    let shown = audit.email(email.as_str());
+    let record = Control::LimitsReset { email: &shown, by };
+    if audit.control(&record).await.is_err() {
+        return Err("the audit log takes no record of it, so nothing was reset".to_owned());
+    }
+    let forgiven = services.limiter.forgive(email).await;
+    forgiven.map_err(|away| away.to_string())?;
+    Ok(json!({ "email": email.as_str(), "reset": true }))
+}
+
+fn row(standing: &Standing) -> Value {
+    json!({
+        "limit": standing.limit.as_str(),
+        "attempts": standing.quota.attempts(),
+        "per_seconds": standing.quota.per().as_secs_f64(),
+        "remaining": standing.remaining,
+        "all_back_in_seconds": standing.whole_in.as_secs_f64(),
+    })
+}

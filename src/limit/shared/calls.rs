@@ -1,0 +1,236 @@
+//! One thread's way to the shared store, and what is asked over it.
+
+use std::sync::Arc;
+
+use redis::{Cmd, RedisResult};
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    connect::{Connection, Dialer, TlsError},
+    link::{Link, Store, StoreAway, StoreState},
+    scripts::{Answer, Ask, Charged, Pause, Receipt, Said, Scripts},
+};
+use crate::{
+    config::SharedStore,
+    limit::gcra::{MOST_QUOTAS, Rate},
+};
+
+/// One thread's way to the shared store.
+#[derive(Clone)]
+pub struct StoreLink(Arc<Link>);
+
+impl std::fmt::Debug for StoreLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreLink")
+    }
+}
+
+impl StoreLink {
+    /// Begins to connect, on the runtime that calls this.
+    ///
+    /// # Errors
+    /// Where TLS can't be set up. A store that can't be reached is no error.
+    pub fn open(settings: &SharedStore) -> Result<Self, TlsError> {
+        Ok(Self(Link::open(&Arc::new(store(settings)?))))
+    }
+
+    /// Connects once and writes, to see whether that works.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub async fn try_once(settings: &SharedStore) -> Result<(), StoreAway> {
+        let store = store(settings).map_err(|error| StoreAway(error.to_string().into()))?;
+        store.try_once().await
+    }
+
+    /// Another way to the same store, for the runtime that calls this.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self(Link::open(&self.0.store))
+    }
+
+    /// Whether the store can be used, now and from now on.
+    #[must_use]
+    pub fn states(&self) -> watch::Receiver<StoreState> {
+        self.0.store.states()
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.0.store.prefix
+    }
+
+    /// Charges all of `asks` or none, whoever still waits for it: what was taken for somebody who
+    /// has left is given back.
+    pub(super) async fn charge(
+        &self,
+        pause: Option<Pause>,
+        asks: &Arc<[Ask]>,
+    ) -> Result<Charged, StoreAway> {
+        let (answer, answered) = oneshot::channel();
+        let (link, asks) = (self.clone(), Arc::clone(asks));
+        drop(tokio::spawn(async move {
+            let charged = link.charge_all(pause.as_ref(), &asks).await;
+            if let Err(Ok(charged)) = answer.send(charged) {
+                link.give_back(&receipts(&asks, &charged)).await;
+            }
+        }));
+        answered
+            .await
+            .unwrap_or_else(|_ended| Err(StoreAway("the process is ending".into())))
+    }
+
+    async fn charge_all(&self, pause: Option<&Pause>, asks: &[Ask]) -> Result<Charged, StoreAway> {
+        let life = new_life();
+        self.0
+            .ask(async |scripts: &Scripts, connection: &mut Connection| {
+                if connection.is_whole() {
+                    scripts.charge(connection, pause, asks, life).await
+                } else {
+                    charge_one_by_one(scripts, connection, pause, asks, life).await
+                }
+            })
+            .await
+    }
+
+    /// Where the store is away it stays charged.
+    pub(super) async fn give_back(&self, receipts: &[Receipt]) {
+        let given = self
+            .0
+            .ask(async |scripts: &Scripts, connection: &mut Connection| {
+                give_back(scripts, connection, receipts).await
+            })
+            .await;
+        if let Err(error) = given {
+            tracing::debug!(%error, "an attempt that was to be given back stays counted");
+        }
+    }
+
+    /// Pauses what `name` stands for, for at least so many milliseconds.
+    pub(super) async fn pause(&self, name: &str, millis: u64) -> Result<(), StoreAway> {
+        self.0
+            .ask(async |scripts: &Scripts, connection: &mut Connection| {
+                scripts.pause(connection, name, millis).await
+            })
+            .await
+    }
+
+    /// Now, and the times of one key.
+    pub(super) async fn standing(
+        &self,
+        name: &str,
+        rates: &[Rate],
+    ) -> Result<(u64, [u64; MOST_QUOTAS]), StoreAway> {
+        self.0
+            .ask(async |scripts: &Scripts, connection: &mut Connection| {
+                scripts.standing(connection, name, rates).await
+            })
+            .await
+    }
+
+    /// Begins a new generation under `name`, to be remembered for so many milliseconds.
+    pub(super) async fn begin(&self, name: &str, millis: u64) -> Result<(), StoreAway> {
+        self.0
+            .ask(async |_scripts: &Scripts, connection: &mut Connection| {
+                let mut set = Cmd::new();
+                set.arg("SET")
+                    .arg(name)
+                    .arg(new_life())
+                    .arg("PX")
+                    .arg(millis);
+                set.query_async::<()>(connection).await
+            })
+            .await
+    }
+
+    pub(super) async fn clear(&self, names: &[String]) -> Result<(), StoreAway> {
+        self.0
+            .ask(async |_scripts: &Scripts, connection: &mut Connection| {
+                for name in names {
+                    let mut delete = Cmd::new();
+                    delete.arg("DEL").arg(name);
+                    delete.query_async::<()>(connection).await?;
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn store(settings: &SharedStore) -> Result<Store, TlsError> {
+    let dialer = Dialer::new(settings)?;
+    Ok(Store::new(dialer, &settings.prefix, settings.timeout))
+}
+
+/// A number that no other charge has: lives are told apart by it. Below 2^52, for Lua.
+fn new_life() -> u64 {
+    let (_high, low) = uuid::Uuid::now_v7().as_u64_pair();
+    low & ((1 << 52) - 1)
+}
+
+async fn charge_one_by_one(
+    scripts: &Scripts,
+    connection: &mut Connection,
+    pause: Option<&Pause>,
+    asks: &[Ask],
+    life: u64,
+) -> RedisResult<Charged> {
+    let mut all = match pause {
+        Some(pause) => scripts.charge(connection, Some(pause), &[], life).await?,
+        None => Charged::default(),
+    };
+    if all.paused > 0 && pause.is_some_and(|pause| pause.enforce) {
+        return Ok(all);
+    }
+    let mut taken = Vec::with_capacity(asks.len());
+    for ask in asks {
+        if ask.unless_paused && all.paused > 0 {
+            all.answers.push(Answer::SKIPPED);
+            continue;
+        }
+        let one = std::slice::from_ref(ask);
+        let said = scripts.charge(connection, None, one, life).await?;
+        taken.extend(receipts(one, &said));
+        all.wait = said.wait;
+        let refused = said.answers.iter().any(|answer| answer.said == Said::No);
+        all.answers.extend(said.answers);
+        if refused {
+            give_back(scripts, connection, &taken).await?;
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// What was taken; nothing where one of the limits refused.
+pub(super) fn receipts(asks: &[Ask], charged: &Charged) -> Vec<Receipt> {
+    if charged.answers.iter().any(|answer| answer.said == Said::No) {
+        return Vec::new();
+    }
+    let taken = asks.iter().zip(&charged.answers);
+    taken
+        .filter(|(_ask, answer)| answer.said == Said::Yes)
+        .map(|(ask, answer)| Receipt {
+            name: ask.name.clone(),
+            at: answer.at,
+            life: answer.life,
+            times: answer.times,
+            rates: Arc::clone(&ask.rates),
+        })
+        .collect()
+}
+
+async fn give_back(
+    scripts: &Scripts,
+    connection: &mut Connection,
+    receipts: &[Receipt],
+) -> RedisResult<()> {
+    if connection.is_whole() {
+        return scripts.give_back(connection, receipts).await;
+    }
+    for receipt in receipts {
+        scripts
+            .give_back(connection, std::slice::from_ref(receipt))
+            .await?;
+    }
+    Ok(())
+}
