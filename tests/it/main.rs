@@ -18,6 +18,7 @@ mod audit_commands;
 mod audit_crash;
 mod audit_faults;
 mod begun;
+mod bypasses;
 mod canaries;
 mod cli;
 mod credential;
