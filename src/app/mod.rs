@@ -11,7 +11,6 @@ mod news;
 mod parts;
 mod reload;
 mod signals;
-mod store;
 mod threads;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Room, news, store,
+    Room, news,
     threads::{self, Thread},
 };
 use crate::{
@@ -132,7 +132,7 @@ impl Parts {
         let mut telling = JoinSet::new();
         if let Some(link) = services.limiter.link() {
             let audit = here.audit.clone();
-            telling.spawn(store::tell(link.states(), audit, Arc::clone(&metrics)));
+            telling.spawn(news::of_store(link.states(), audit, Arc::clone(&metrics)));
         }
         let services = watch::Sender::new(services);
         telling.spawn(news::of_credential(
