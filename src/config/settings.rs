@@ -173,6 +173,8 @@ pub struct Frontegg {
 /// The way to the vendor.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Egress {
+    /// None, whatever the environment says.
+    Direct,
     /// As `HTTPS_PROXY` and `NO_PROXY` say.
     Environment,
     /// Through this proxy, always.
@@ -183,6 +185,7 @@ pub enum Egress {
 impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Direct => f.write_str("Direct"),
             Self::Environment => f.write_str("Environment"),
             Self::Proxy(url) => write!(f, "Proxy({:?})", url.host()),
         }

@@ -18,7 +18,7 @@ use http::{
 };
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
 use rustls::{
-    ClientConfig, ProtocolVersion,
+    ClientConfig, ProtocolVersion, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::ServerName,
     version::{TLS12, TLS13},
@@ -29,12 +29,15 @@ use tower::{Service, service_fn};
 
 use super::{
     egress::Proxy,
-    error::{ConnectError, SetupError, Step, as_io},
+    error::{ConnectError, NamedBy, SetupError, Step, as_io},
     stream::Stream,
 };
-use crate::{config::Frontegg, model::Deadline};
+use crate::{
+    config::{Egress, Frontegg},
+    model::Deadline,
+};
 
-/// Makes connections to one host of the vendor's.
+/// Makes connections to one host: the vendor's, or one that publishes keys.
 ///
 /// SECURITY: it knows its host from the start and connects there whatever URI it is called
 /// with, so no answer, redirect or mistake can lead a credential to another one.
@@ -42,6 +45,32 @@ use crate::{config::Frontegg, model::Deadline};
 /// Cloning is a reference count; clones share their TLS sessions, for resumption.
 #[derive(Clone)]
 pub struct Connector(Arc<Way>);
+
+/// How a host is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach<'a> {
+    /// Whose certificates are believed.
+    pub roots: &'a Arc<RootCertStore>,
+    /// What is in between.
+    pub proxy: &'a Egress,
+    /// Time to connect, name and TLS included.
+    pub connect_timeout: Duration,
+    /// Where a person mends what is wrong.
+    pub named_by: &'static NamedBy,
+}
+
+impl<'a> Reach<'a> {
+    /// As the vendor is.
+    #[must_use]
+    pub const fn vendor(settings: &'a Frontegg) -> Self {
+        Self {
+            roots: &settings.roots,
+            proxy: &settings.proxy,
+            connect_timeout: settings.connect_timeout,
+            named_by: NamedBy::VENDOR,
+        }
+    }
+}
 
 /// The way to the host. All that can be known before the first connection is.
 struct Way {
@@ -57,6 +86,7 @@ struct Way {
     first_hop: Arc<str>,
     tls: TlsConnector,
     budget: Duration,
+    named_by: &'static NamedBy,
 }
 
 /// A step that was done.
@@ -98,8 +128,19 @@ impl Connector {
     /// [`SetupError`] where it can't be taken as it is configured.
     pub fn to_authentication(settings: &Frontegg) -> Result<Self, SetupError> {
         let authority = settings.auth.authority();
-        let authority = authority.ok_or_else(|| SetupError::Name("".into()))?;
-        Self::new(authority, settings, &[b"http/1.1"])
+        let authority = authority.ok_or_else(|| SetupError::Name {
+            name: "".into(),
+            mend: NamedBy::VENDOR.host,
+        })?;
+        Self::to(authority, Reach::vendor(settings))
+    }
+
+    /// The way to any host, with HTTP/1.1.
+    ///
+    /// # Errors
+    /// [`SetupError`] where it can't be taken as it is configured.
+    pub fn to(authority: &Authority, reach: Reach<'_>) -> Result<Self, SetupError> {
+        Self::new(authority, reach, &[b"http/1.1"])
     }
 
     /// The way to the identity API, with HTTP/2 where `frontegg.http2` says so.
@@ -112,15 +153,18 @@ impl Connector {
         } else {
             &[b"http/1.1"]
         };
-        Self::new(&settings.identity, settings, protocols)
+        Self::new(&settings.identity, Reach::vendor(settings), protocols)
     }
 
     fn new(
         authority: &Authority,
-        settings: &Frontegg,
+        reach: Reach<'_>,
         protocols: &[&[u8]],
     ) -> Result<Self, SetupError> {
-        let bad_name = || SetupError::Name(authority.as_str().into());
+        let bad_name = || SetupError::Name {
+            name: authority.as_str().into(),
+            mend: reach.named_by.host,
+        };
         let target = Uri::builder()
             .scheme(Scheme::HTTPS)
             .authority(authority.clone())
@@ -129,7 +173,7 @@ impl Connector {
             .map_err(|_invalid| bad_name())?;
         let host = bare_host(&target).ok_or_else(bad_name)?;
         let name = ServerName::try_from(String::from(host)).map_err(|_invalid| bad_name())?;
-        let proxy = Proxy::find(&settings.proxy, &target, |name| env::var(name).ok())?;
+        let proxy = Proxy::find(reach.proxy, &target, |name| env::var(name).ok())?;
 
         let first = proxy.as_ref().map_or(&target, |proxy| &proxy.uri).clone();
         let first_host = Box::from(bare_host(&first).ok_or_else(bad_name)?);
@@ -143,8 +187,9 @@ impl Connector {
             first,
             first_host,
             first_port,
-            tls: TlsConnector::from(Arc::new(tls(settings, protocols)?)),
-            budget: settings.connect_timeout,
+            tls: TlsConnector::from(Arc::new(tls(reach.roots, protocols)?)),
+            budget: reach.connect_timeout,
+            named_by: reach.named_by,
         })))
     }
 
@@ -160,12 +205,12 @@ impl Connector {
 }
 
 /// Verified against the configured roots, with TLS 1.3 or 1.2, sessions resumed.
-fn tls(settings: &Frontegg, protocols: &[&[u8]]) -> Result<ClientConfig, SetupError> {
+fn tls(roots: &Arc<RootCertStore>, protocols: &[&[u8]]) -> Result<ClientConfig, SetupError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|error| SetupError::Tls(Box::new(error)))?
-        .with_root_certificates(Arc::clone(&settings.roots))
+        .with_root_certificates(Arc::clone(roots))
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(config)
@@ -207,6 +252,7 @@ impl Way {
             .map_err(|reason| ConnectError::Tls {
                 hop: Arc::clone(&self.target_hop),
                 reason: Arc::new(reason),
+                named_by: self.named_by,
             })?;
         let version = tls.get_ref().1.protocol_version();
         let stream = Stream::new(tls);

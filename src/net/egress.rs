@@ -37,6 +37,7 @@ impl Proxy {
     ) -> Result<Option<Self>, SetupError> {
         let first = |names: [&str; 2]| names.into_iter().find_map(&variable);
         let (origin, proxy, exempt) = match egress {
+            Egress::Direct => return Ok(None),
             // as Go's and others' clients have it: the environment's proxy can't see our loopback
             Egress::Environment if is_loopback(target) => return Ok(None),
             Egress::Environment => {

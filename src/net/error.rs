@@ -28,6 +28,23 @@ impl fmt::Display for Step {
     }
 }
 
+/// The keys of the configuration that say how a host is reached, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedBy {
+    /// Names a private CA.
+    pub ca: &'static str,
+    /// Names the host.
+    pub host: &'static str,
+}
+
+impl NamedBy {
+    /// The vendor's.
+    pub const VENDOR: &'static Self = &Self {
+        ca: "frontegg.ca_file",
+        host: "frontegg.region, domain, identity_url and auth_url",
+    };
+}
+
 /// There is no connection, so nothing was sent. `hop` is the host and port that it is about:
 /// the egress proxy's, where that is the one that fails. Cloning is a reference count.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -65,12 +82,14 @@ pub enum ConnectError {
         step: Step,
     },
     /// The host isn't who it should be, or doesn't speak TLS.
-    #[error("no TLS with {hop}: {reason}{}", mend(reason))]
+    #[error("no TLS with {hop}: {reason}{}", mend(reason, named_by))]
     Tls {
         /// Host and port.
         hop: Arc<str>,
         /// What rustls says.
         reason: Arc<io::Error>,
+        /// What to look at.
+        named_by: &'static NamedBy,
     },
 }
 
@@ -105,12 +124,13 @@ fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 /// What to do about a refused certificate, where there is something to do on this side.
-fn mend(error: &io::Error) -> &'static str {
+fn mend(error: &io::Error, named_by: &NamedBy) -> String {
     let Some(rustls::Error::InvalidCertificate(certificate)) = rustls_error(error) else {
-        return "";
+        return String::new();
     };
     if matches!(certificate, CertificateError::UnknownIssuer) {
-        return "; if the host has a private CA, name its certificate in frontegg.ca_file";
+        let ca = named_by.ca;
+        return format!("; if the host has a private CA, name its certificate in {ca}");
     }
     if matches!(
         certificate,
@@ -119,15 +139,15 @@ fn mend(error: &io::Error) -> &'static str {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. }
     ) {
-        return "; check this machine's clock";
+        return "; check this machine's clock".to_owned();
     }
     if matches!(
         certificate,
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
     ) {
-        return "; check frontegg.region, domain and identity_url";
+        return format!("; check {}", named_by.host);
     }
-    ""
+    String::new()
 }
 
 /// The way to the vendor can't be taken as it is configured.
@@ -142,9 +162,14 @@ pub enum SetupError {
     /// rustls doesn't take the settings.
     #[error("TLS can't be set up: {0}")]
     Tls(Box<rustls::Error>),
-    /// The vendor's host is nothing that a certificate can be valid for.
-    #[error("'{0}' is no host name: mend frontegg.domain, identity_url or auth_url")]
-    Name(Box<str>),
+    /// The host is nothing that a certificate can be valid for.
+    #[error("'{name}' is no host name: mend {mend}")]
+    Name {
+        /// As configured.
+        name: Box<str>,
+        /// The keys that say it.
+        mend: &'static str,
+    },
 }
 
 /// The innermost source of an error: what the system, or the other end, said.
@@ -177,6 +202,7 @@ mod tests {
                 io::ErrorKind::InvalidData,
                 rustls::Error::InvalidCertificate(reason),
             )),
+            named_by: NamedBy::VENDOR,
         };
         let unknown = error(CertificateError::UnknownIssuer);
         assert!(unknown.to_string().contains("frontegg.ca_file"));

@@ -1,11 +1,11 @@
-//! How to reach the vendor: name, TCP, egress proxy, TLS.
+//! How to reach the vendor, and whoever else is asked: name, TCP, egress proxy, TLS.
 //!
 //! A [`Connector`] is made for one host and reaches no other. It verifies the host's
 //! certificate, always: nothing here can switch that off. Everything that could be wrong with
 //! the configuration is found when it is made, everything that goes wrong later is a
 //! [`ConnectError`], and all steps of a connection share one budget of time.
 //!
-//! What is said over a connection is left to `credential` and `upstream`.
+//! What is said over a connection is left to `credential`, `jwks` and `upstream`.
 
 mod connector;
 mod egress;
@@ -16,7 +16,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use connector::{Connector, Probe, Reached};
+pub use connector::{Connector, Probe, Reach, Reached};
 pub(crate) use error::root_cause;
-pub use error::{ConnectError, SetupError, Step};
+pub use error::{ConnectError, NamedBy, SetupError, Step};
 pub use stream::{ConnectedSince, Stream};
