@@ -10,6 +10,7 @@ use crate::{
     body::{self, Rules},
     client, config, credential,
     edge::proxy,
+    jwt,
     model::{CanonicalEmail, Subaddress},
     route::{Operation, RouteTable},
 };
@@ -88,6 +89,11 @@ pub fn token_answer(data: &[u8]) {
     credential::token_answer(data);
 }
 
+/// Any bytes are a token, a key set or a token's claims, or an error; never a good signature.
+pub fn user_token(data: &[u8]) {
+    jwt::any_bytes(data);
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -137,5 +143,10 @@ mod tests {
     #[test]
     fn the_token_answer_corpus_holds() {
         replay("token_answer", super::token_answer);
+    }
+
+    #[test]
+    fn the_user_token_corpus_holds() {
+        replay("user_token", super::user_token);
     }
 }

@@ -13,7 +13,7 @@
 //! 4  limit · credential · audit · telemetry      own state, do I/O, don't know each other
 //! 3  caller · client · subject · event · body · net   read a request; the audit record as data; TLS
 //! 2  config                                      the settings
-//! 1  route                                       the allow-list
+//! 1  jwt · route                                 tokens of others; the allow-list
 //! 0  model                                       words
 //! ```
 
@@ -32,6 +32,7 @@ pub mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gateway;
+pub mod jwt;
 pub mod limit;
 pub mod model;
 pub mod net;

@@ -10,6 +10,8 @@ mod ids;
 mod proof;
 mod quota;
 mod region;
+mod service_account;
+mod signature;
 
 pub use deadline::{Deadline, Elapsed};
 pub use email::{CanonicalEmail, EmailError, EmailKey, Subaddress};
@@ -17,3 +19,5 @@ pub use ids::{CallerName, IdError, PathParameter, RequestId, TenantId, UserId};
 pub use proof::{CertificateNames, Proof};
 pub use quota::Quota;
 pub use region::{Region, UnknownRegion};
+pub use service_account::{ServiceAccount, ServiceAccountError};
+pub use signature::Signature;
