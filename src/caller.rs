@@ -1,23 +1,28 @@
 //! Who calls: the app or service in front of us, not the user.
 //!
-//! A caller is known by a bearer secret in `x-mfa-gateway-key`, or by what its connection proved:
-//! a name in its client certificate, or its user on a unix socket. Where these name different
-//! callers the request is refused, never picked from, and a secret that is shown must be right
-//! whatever else is.
+//! A caller is known by a bearer secret or its Kubernetes service account's token in
+//! `x-mfa-gateway-key` (never in `Authorization`, which is the user's), or by what its connection
+//! proved: a name in its client certificate, or its user on a unix socket. Where these name
+//! different callers the request is refused, never picked from, and a secret or token that is
+//! shown must be right whatever else is. Tokens are verified elsewhere.
 //!
 //! Secrets are kept and compared as SHA-256 digests, in constant time and each with all, so that
 //! neither content nor position shows in the time that it takes. What identifies a caller never
 //! goes on to the vendor: the header is on no list of those that leave.
 
+#[cfg(test)]
+mod tests;
+
 use std::{io, sync::Arc};
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     config::{self, KnownBy},
-    model::{CallerName, Proof, TenantId},
+    jwt::{JwtError, ServiceAccountToken},
+    model::{CallerName, Proof, ServiceAccount, TenantId},
     route::Operation,
 };
 
@@ -38,6 +43,7 @@ struct Known {
 #[derive(Debug)]
 enum Mark {
     CertificateDns(String),
+    ServiceAccount(ServiceAccount),
     SpiffeId(String),
     Tokens(Vec<digest::Digest>),
     Uid(u32),
@@ -63,6 +69,9 @@ pub enum CallerError {
     /// Known, but not for this operation.
     #[error("caller {} may not do this operation", .0.as_str())]
     NotAllowed(CallerName),
+    /// A service account's token that isn't believed.
+    #[error("the service account's token is not believed: {0}")]
+    Token(#[from] JwtError),
     /// Nothing that names a caller, or a secret that is nobody's.
     #[error("neither token nor certificate nor uid is a configured caller's")]
     Unknown,
@@ -74,7 +83,7 @@ impl CallerError {
     pub const fn name(&self) -> Option<&CallerName> {
         match self {
             Self::NotAllowed(name) => Some(name),
-            Self::Ambiguous | Self::Unknown => None,
+            Self::Ambiguous | Self::Token(_) | Self::Unknown => None,
         }
     }
 }
@@ -98,7 +107,24 @@ impl Callers {
         known.collect::<io::Result<_>>().map(Self)
     }
 
+    /// What a request shows that only the cluster can tell: to be verified before
+    /// [`Self::identify`]. `None` where it shows something else, or nothing.
+    #[must_use]
+    pub fn unverified<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        let is_account = |known: &Known| matches!(known.mark, Mark::ServiceAccount(_));
+        if !self.0.iter().any(is_account) {
+            return None;
+        }
+        let text = shown(headers).ok()??.to_str().ok()?;
+        let has_the_form = text.bytes().filter(|byte| *byte == b'.').count() == 2;
+        let shown = Shown::Secret(hash(text.as_bytes()));
+        let nothing = Proof::default();
+        let is_secret = |known: &Known| known.mark.is_shown(&nothing, Some(&shown));
+        (has_the_form && !self.0.iter().any(is_secret)).then_some(text)
+    }
+
     /// Identifies the caller of a request for `operation`, over a connection that proved `proof`.
+    /// A service account's token, if it shows one, was verified.
     ///
     /// # Errors
     /// [`CallerError::Unknown`] and [`CallerError::Ambiguous`] first, then
@@ -107,24 +133,29 @@ impl Callers {
         &self,
         proof: &Proof,
         headers: &HeaderMap,
+        token: Option<&ServiceAccountToken>,
         operation: Operation,
     ) -> Result<Caller, CallerError> {
         if self.0.is_empty() {
             return Ok(Caller(None));
         }
-        let shown = shown_token(headers)?;
-        let mut token_is_known = shown.is_none();
+        let shown = match (token, shown(headers)?) {
+            (Some(token), Some(_)) => Some(Shown::Account(token.account())),
+            (None, Some(secret)) => Some(Shown::Secret(hash(secret.as_bytes()))),
+            (_, None) => None,
+        };
+        let mut shown_is_known = shown.is_none();
         let mut found: Option<&Arc<Identity>> = None;
         let mut several = false;
         for known in &self.0 {
             // SECURITY: no early end, or the time would tell how far the search came.
             if known.mark.is_shown(proof, shown.as_ref()) {
-                token_is_known |= matches!(known.mark, Mark::Tokens(_));
+                shown_is_known |= matches!(known.mark, Mark::ServiceAccount(_) | Mark::Tokens(_));
                 several |= found.replace(&known.identity).is_some();
             }
         }
         let identity = found
-            .filter(|_found| token_is_known)
+            .filter(|_found| shown_is_known)
             .ok_or(CallerError::Unknown)?;
         if several {
             return Err(CallerError::Ambiguous);
@@ -140,6 +171,7 @@ impl Mark {
     fn new(known_by: &KnownBy) -> io::Result<Self> {
         Ok(match known_by {
             KnownBy::CertificateDns(name) => Self::CertificateDns(name.clone()),
+            KnownBy::ServiceAccount(account) => Self::ServiceAccount(account.clone()),
             KnownBy::SpiffeId(id) => Self::SpiffeId(id.clone()),
             KnownBy::Token(source) => {
                 let secrets = source.read_two()?;
@@ -150,20 +182,24 @@ impl Mark {
         })
     }
 
-    fn is_shown(&self, proof: &Proof, token: Option<&digest::Digest>) -> bool {
+    fn is_shown(&self, proof: &Proof, shown: Option<&Shown<'_>>) -> bool {
         let certificate = proof.certificate.as_ref();
         match self {
             Self::CertificateDns(name) => {
                 certificate.is_some_and(|names| names.dns.iter().any(|dns| **dns == **name))
             }
+            Self::ServiceAccount(account) => {
+                matches!(shown, Some(Shown::Account(shown)) if *shown == account)
+            }
             Self::SpiffeId(id) => {
                 certificate.is_some_and(|names| names.spiffe_id.as_deref() == Some(id))
             }
-            Self::Tokens(digests) => token.is_some_and(|shown| {
-                digests.iter().fold(false, |found, digest| {
+            Self::Tokens(digests) => match shown {
+                Some(Shown::Secret(shown)) => digests.iter().fold(false, |found, digest| {
                     found | verify_slices_are_equal(digest.as_ref(), shown.as_ref()).is_ok()
-                })
-            }),
+                }),
+                Some(Shown::Account(_)) | None => false,
+            },
             Self::Uid(uid) => proof.uid == Some(*uid),
         }
     }
@@ -173,12 +209,20 @@ fn hash(secret: &[u8]) -> digest::Digest {
     digest::digest(&digest::SHA256, secret)
 }
 
-/// The digest of the secret that a request shows, if it shows one.
-fn shown_token(headers: &HeaderMap) -> Result<Option<digest::Digest>, CallerError> {
+/// What a request shows in its header.
+enum Shown<'a> {
+    /// A token of this service account, verified.
+    Account(&'a ServiceAccount),
+    /// A secret, as its digest.
+    Secret(digest::Digest),
+}
+
+/// The one secret or token that a request shows, if it shows any.
+fn shown(headers: &HeaderMap) -> Result<Option<&HeaderValue>, CallerError> {
     let mut keys = headers.get_all(KEY_HEADER).iter();
     match (keys.next(), keys.next()) {
         (None, _) => Ok(None),
-        (Some(only), None) => Ok(Some(hash(only.as_bytes()))),
+        (Some(only), None) => Ok(Some(only)),
         (Some(_), Some(_)) => Err(CallerError::Unknown),
     }
 }
@@ -194,165 +238,5 @@ impl Caller {
     #[must_use]
     pub fn tenants(&self) -> Option<&[TenantId]> {
         self.0.as_ref()?.tenants.as_deref()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-    use crate::{config::SecretSource, model::CertificateNames};
-
-    const SPIFFE: &str = "spiffe://example.org/login";
-
-    fn callers() -> Callers {
-        let caller = |name: &str, known_by, operations: &[Operation]| config::Caller {
-            name: CallerName::new(name),
-            known_by,
-            operations: operations.to_vec(),
-            tenants: None,
-        };
-        let token = |text: &str| KnownBy::Token(SecretSource::Inline(SecretString::from(text)));
-        Callers::new(&[
-            caller("desk", token("desk-token"), &[Operation::Recover]),
-            caller("console", token("old-token\nnew-token"), Operation::ALL),
-            caller(
-                "login",
-                KnownBy::SpiffeId(SPIFFE.to_owned()),
-                Operation::ALL,
-            ),
-            caller(
-                "shop",
-                KnownBy::CertificateDns("shop.internal".to_owned()),
-                Operation::ALL,
-            ),
-            caller("pod", KnownBy::Uid(1000), Operation::ALL),
-        ])
-        .unwrap()
-    }
-
-    fn certificate(spiffe_id: Option<&str>, dns: &[&str]) -> Proof {
-        Proof {
-            certificate: Some(CertificateNames {
-                spiffe_id: spiffe_id.map(Into::into),
-                dns: dns.iter().map(|&name| name.into()).collect(),
-            }),
-            uid: None,
-        }
-    }
-
-    fn uid(uid: u32) -> Proof {
-        Proof {
-            certificate: None,
-            uid: Some(uid),
-        }
-    }
-
-    fn identify(
-        proof: &Proof,
-        keys: &[&'static str],
-        operation: Operation,
-    ) -> Result<Option<String>, CallerError> {
-        let mut headers = HeaderMap::new();
-        for key in keys {
-            headers.append(KEY_HEADER, HeaderValue::from_static(key));
-        }
-        callers()
-            .identify(proof, &headers, operation)
-            .map(|caller| caller.name().map(|name| name.as_str().to_owned()))
-    }
-
-    fn recover(proof: &Proof, keys: &[&'static str]) -> Result<Option<String>, CallerError> {
-        identify(proof, keys, Operation::Recover)
-    }
-
-    fn is(name: &str) -> Result<Option<String>, CallerError> {
-        Ok(Some(name.to_owned()))
-    }
-
-    #[test]
-    fn a_caller_is_known_by_its_token_alone() {
-        let nothing = Proof::default();
-        assert_eq!(recover(&nothing, &["desk-token"]), is("desk"));
-        for current in ["old-token", "new-token"] {
-            assert_eq!(recover(&nothing, &[current]), is("console"));
-        }
-        for keys in [
-            &[][..],
-            &[""],
-            &["desk-toke"],
-            &["desk-token "],
-            &["desk-token", "desk-token"],
-            &["desk-token,old-token"],
-        ] {
-            assert_eq!(
-                recover(&nothing, keys),
-                Err(CallerError::Unknown),
-                "{keys:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_caller_is_known_by_its_certificate_whole_and_exact() {
-        assert_eq!(recover(&certificate(Some(SPIFFE), &[]), &[]), is("login"));
-        let dns = certificate(None, &["other.internal", "shop.internal"]);
-        assert_eq!(recover(&dns, &[]), is("shop"));
-        for proof in [
-            certificate(None, &[]),
-            certificate(Some("spiffe://example.org/login/x"), &[]),
-            certificate(Some("spiffe://example.org/Login"), &[]),
-            certificate(None, &["*.internal", "a.shop.internal", SPIFFE]),
-        ] {
-            assert_eq!(recover(&proof, &[]), Err(CallerError::Unknown), "{proof:?}");
-        }
-    }
-
-    #[test]
-    fn a_caller_is_known_by_its_user() {
-        assert_eq!(recover(&uid(1000), &[]), is("pod"));
-        assert_eq!(recover(&uid(0), &[]), Err(CallerError::Unknown));
-    }
-
-    #[test]
-    fn between_two_callers_none_is_picked() {
-        let both = certificate(Some(SPIFFE), &["shop.internal"]);
-        for (proof, keys) in [
-            (both, &[][..]),
-            (certificate(Some(SPIFFE), &[]), &["desk-token"]),
-            (uid(1000), &["desk-token"]),
-        ] {
-            assert_eq!(
-                recover(&proof, keys),
-                Err(CallerError::Ambiguous),
-                "{proof:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_secret_that_is_shown_must_be_right_and_a_certificate_may_be_nobodys() {
-        let login = certificate(Some(SPIFFE), &[]);
-        assert_eq!(recover(&login, &["wrong"]), Err(CallerError::Unknown));
-        let strange = certificate(None, &["mesh.internal"]);
-        assert_eq!(recover(&strange, &["desk-token"]), is("desk"));
-        assert_eq!(recover(&uid(4711), &["desk-token"]), is("desk"));
-    }
-
-    #[test]
-    fn a_known_caller_does_only_its_operations() {
-        let refused = identify(&Proof::default(), &["desk-token"], Operation::UserDisable);
-        assert_eq!(
-            refused,
-            Err(CallerError::NotAllowed(CallerName::new("desk")))
-        );
-    }
-
-    #[test]
-    fn where_none_is_configured_anyone_calls() {
-        let callers = Callers::new(&[]).unwrap();
-        let caller = callers.identify(&Proof::default(), &HeaderMap::new(), Operation::Recover);
-        assert_eq!(caller.unwrap().name(), None);
     }
 }

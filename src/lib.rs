@@ -10,7 +10,8 @@
 //! 7  edge                                        sockets, connections, admin endpoints
 //! 6  gateway                                     the way of one request: read this first
 //! 5  upstream                                    builds what leaves from receipts, sends it
-//! 4  limit · credential · audit · telemetry      own state, do I/O, don't know each other
+//! 4  limit · credential · jwks · audit · telemetry
+//!                                                own state, do I/O, don't know each other
 //! 3  caller · client · subject · event · body · net   read a request; the audit record as data; TLS
 //! 2  config                                      the settings
 //! 1  jwt · route                                 tokens of others; the allow-list
@@ -32,6 +33,7 @@ pub mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gateway;
+pub mod jwks;
 pub mod jwt;
 pub mod limit;
 pub mod model;

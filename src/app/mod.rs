@@ -7,6 +7,7 @@
 //! Draining: not ready → `shutdown.delay` → no new connections → requests in flight end, within
 //! `shutdown.timeout` → the audit log is closed → exit.
 
+mod keys;
 mod news;
 mod parts;
 mod reload;

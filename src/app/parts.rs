@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Room, news,
+    Room, keys, news,
     threads::{self, Thread},
 };
 use crate::{
@@ -78,6 +78,8 @@ pub(super) struct Parts {
     sweeping: JoinSet<()>,
     /// Who tells the audit log of the credential and of the shared store.
     telling: JoinSet<()>,
+    /// Of the keys that tokens are verified with.
+    key_keepers: JoinSet<()>,
     /// The accepting thread's.
     pub(super) here: Worker,
     /// The other threads'.
@@ -111,9 +113,11 @@ impl Parts {
         let connector = Connector::to_identity(&settings.frontegg)?;
         let secrets = secrets(settings)?;
         let metrics = Arc::new(Metrics::new());
+        let (token_keys, key_keepers) = keys::keep(settings)?;
         let services = Services {
             limiter,
             credentials,
+            token_keys,
             metrics: Arc::clone(&metrics),
         };
         let audit = AuditLog::open(&settings.audit, settings.frontegg.region).await?;
@@ -147,6 +151,7 @@ impl Parts {
             refreshing,
             sweeping,
             telling,
+            key_keepers: keys::run(key_keepers),
             here,
             others,
         })
@@ -175,13 +180,20 @@ impl Parts {
     pub(super) async fn reload(
         &mut self,
         settings: &Settings,
-        vendor_changed: bool,
+        changed: &[String],
     ) -> Result<(), StartError> {
+        let vendor_changed = changed.iter().any(|key| key.starts_with("frontegg."));
         let (secrets, admin_key) = (secrets(settings)?, admin_key(settings)?);
         let mut services = self.services.borrow().clone();
         services.limiter = Arc::new(services.limiter.reload(&settings.limits)?);
         let mut connector = None;
         let mut refreshing = JoinSet::new();
+        let mut key_keepers = None;
+        if keys::must_change(changed, settings, &services.token_keys) {
+            let (token_keys, found) = keys::keep(settings)?;
+            services.token_keys = token_keys;
+            key_keepers = Some(found);
+        }
         if vendor_changed {
             let (credentials, refresher) = Credentials::new(&settings.frontegg)?;
             connector = Some(Connector::to_identity(&settings.frontegg)?);
@@ -192,6 +204,10 @@ impl Parts {
         if vendor_changed {
             self.refreshing.shutdown().await;
             self.refreshing = refreshing;
+        }
+        if let Some(found) = key_keepers {
+            self.key_keepers.shutdown().await;
+            self.key_keepers = keys::run(found);
         }
         self.sweeping.shutdown().await;
         self.sweeping
@@ -211,6 +227,7 @@ impl Parts {
         self.refreshing.shutdown().await;
         self.sweeping.shutdown().await;
         self.telling.shutdown().await;
+        self.key_keepers.shutdown().await;
         for (thread, _worker) in self.others {
             thread.join();
         }

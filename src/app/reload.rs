@@ -86,7 +86,7 @@ impl Configuration {
         let changed: Vec<String> = changed.map(|file| file.key.clone()).collect();
         self.seen = now;
         let identities = self.renew_identities().await;
-        let taken = match parts.reload(&self.loaded.settings, false).await {
+        let taken = match parts.reload(&self.loaded.settings, &[]).await {
             Ok(()) if identities => Ok(changed),
             Ok(()) => Err(changed),
             Err(error) => {
@@ -120,9 +120,8 @@ impl Configuration {
             return Err(fixed);
         }
         let changed = config::changed_keys(&self.loaded, &loaded);
-        let vendor_changed = changed.iter().any(|key| key.starts_with("frontegg."));
         let seen = look(&loaded.settings).await;
-        if let Err(error) = parts.reload(&loaded.settings, vendor_changed).await {
+        if let Err(error) = parts.reload(&loaded.settings, &changed).await {
             tracing::error!(%error, "configuration not reloaded");
             return Err(changed);
         }
@@ -207,7 +206,10 @@ fn files(settings: &Settings) -> Vec<(String, PathBuf)> {
     for (index, caller) in settings.callers.iter().enumerate() {
         match &caller.known_by {
             KnownBy::Token(token) => secret(format!("callers[{index}].token_file"), token),
-            KnownBy::CertificateDns(_) | KnownBy::SpiffeId(_) | KnownBy::Uid(_) => {}
+            KnownBy::CertificateDns(_)
+            | KnownBy::ServiceAccount(_)
+            | KnownBy::SpiffeId(_)
+            | KnownBy::Uid(_) => {}
         }
     }
     let frontegg = &settings.frontegg;

@@ -2,7 +2,7 @@
 
 use super::secret::SecretSource;
 use crate::{
-    model::{CallerName, TenantId},
+    model::{CallerName, ServiceAccount, TenantId},
     route::Operation,
 };
 
@@ -24,6 +24,8 @@ pub struct Caller {
 pub enum KnownBy {
     /// A DNS name of its client certificate, lower case.
     CertificateDns(String),
+    /// A projected token of this Kubernetes service account.
+    ServiceAccount(ServiceAccount),
     /// The SPIFFE ID of its client certificate.
     SpiffeId(String),
     /// A bearer secret, or two while one takes the other's place: one a line.

@@ -29,6 +29,7 @@ mod settings;
 mod show;
 mod sources;
 mod store;
+mod tokens;
 mod units;
 
 #[cfg(test)]
@@ -54,6 +55,7 @@ pub use settings::{
 pub use show::defaults;
 pub use sources::{DEFAULT_FILE, Sources};
 pub use store::{HostPort, OnStoreFailure, Servers, SharedStore, Store};
+pub use tokens::{ActingWith, KeySource, Kubernetes, UserToken};
 pub use units::parse_duration;
 
 use entries::Entries;

@@ -8,8 +8,13 @@ use http::{HeaderName, HeaderValue, Uri, uri::Authority};
 use rustls::RootCertStore;
 
 use super::{
-    audit::Audit, caller::Caller, pattern::Pattern, proxies::TrustedProxies, secret::SecretSource,
+    audit::Audit,
+    caller::Caller,
+    pattern::Pattern,
+    proxies::TrustedProxies,
+    secret::SecretSource,
     store::Store,
+    tokens::{Kubernetes, UserToken},
 };
 use crate::{
     model::{Quota, Region, TenantId, UserId},
@@ -33,6 +38,8 @@ pub struct Settings {
     pub subject: Subject,
     /// Who may call; empty: anyone who reaches a loopback or unix listener.
     pub callers: Vec<Caller>,
+    /// Where a caller is known by its service account.
+    pub kubernetes: Option<Kubernetes>,
     /// How often.
     pub limits: Limits,
     /// The record of it all.
@@ -236,6 +243,8 @@ pub enum SubjectFrom {
         /// Names the user.
         user: HeaderName,
     },
+    /// The user's verified token says so, and nobody else can.
+    UserToken(Box<UserToken>),
 }
 
 /// `[limits]`.

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_lc_rs::rand;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{Bearer, Credentials, ExchangeError, Generation, Held, State, Token};
+use crate::model::{later, share};
 
 /// How a token is fetched: over the network, or as a test has it.
 pub trait Exchange: Send {
@@ -157,18 +157,4 @@ async fn refusal(refused: &mut watch::Receiver<Generation>, state: &watch::Sende
         }
     }
     pending::<()>().await;
-}
-
-fn later(from: Instant, by: Duration) -> Instant {
-    from.checked_add(by).unwrap_or(from)
-}
-
-/// A share of `whole` between two bounds, by chance, so that replicas don't come all at once.
-fn share(whole: Duration, low: f64, high: f64) -> Duration {
-    let mut bytes = [0; 4];
-    // without chance there is no spread, and that is all there is to lose
-    let chance = rand::fill(&mut bytes).map_or(0.5, |()| {
-        f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
-    });
-    whole.mul_f64(low + (high - low) * chance)
 }

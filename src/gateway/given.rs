@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::who::TokenKeys;
 use crate::{
     caller::Callers, client::Source, credential::Credentials, event::Peer, limit::Limiter,
     model::Proof, telemetry::metrics::Metrics, upstream::AddressProof,
@@ -14,6 +15,8 @@ pub struct Services {
     pub limiter: Arc<Limiter>,
     /// Has the credential.
     pub credentials: Credentials,
+    /// Verify tokens.
+    pub token_keys: TokenKeys,
     /// Counts everything.
     pub metrics: Arc<Metrics>,
 }

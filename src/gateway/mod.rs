@@ -28,13 +28,14 @@ mod headers;
 mod problem;
 mod rejection;
 mod trail;
+mod who;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderName, Method, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts,
-    uri::PathAndQuery,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_LENGTH,
+    request::Parts, uri::PathAndQuery,
 };
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
@@ -49,19 +50,19 @@ use headers::PrivateHeaders;
 use problem::problem;
 use rejection::Rejection;
 use trail::Trail;
+pub use who::TokenKeys;
 
 use crate::{
     audit::Audit,
     body,
     caller::Callers,
-    config::{self, Settings, SubjectFrom},
-    credential::Bearer,
+    config::{self, Settings},
     event::UpstreamNote,
     limit::{Attempt, Charge, Decisions, Denied},
     model::{Deadline, Subaddress},
     route::{Facts, OnUnauthorized, RouteTable},
     subject::Subject,
-    upstream::{Blueprint, Outgoing, Reply, Upstream, UpstreamError},
+    upstream::{Blueprint, Credential, Outgoing, Reply, Upstream, UpstreamError},
 };
 
 /// Carries our id of a request, both ways.
@@ -78,6 +79,7 @@ pub struct Gateway {
     callers: Arc<Callers>,
     body: body::Rules,
     subject: config::Subject,
+    tokens: who::Tokens,
     request_timeout: Duration,
     services: Services,
     audit: Audit,
@@ -93,6 +95,8 @@ struct Admission {
     body: Bytes,
     subject: Subject,
     client: Option<IpAddr>,
+    /// The user's own token, where it takes the credential's place.
+    own: Option<HeaderValue>,
     charge: Charge,
     /// Held until the answer is made and recorded.
     room: OwnedSemaphorePermit,
@@ -110,10 +114,7 @@ impl Gateway {
     ) -> Self {
         let blueprint =
             Blueprint::new(&settings.frontegg, &settings.headers, secrets.address_proof);
-        let subject_headers = match &settings.subject.from {
-            SubjectFrom::Fixed { .. } => Vec::new(),
-            SubjectFrom::Headers { tenant, user } => vec![tenant.clone(), user.clone()],
-        };
+        let subject_headers = who::subject_headers(&settings.subject.from);
         Self {
             routes: RouteTable::new(&settings.routes.allowed),
             private: PrivateHeaders::new(blueprint.names().cloned().chain(subject_headers)),
@@ -123,6 +124,7 @@ impl Gateway {
                 subaddress: Subaddress::fold_if(settings.limits.fold_subaddress),
             },
             subject: settings.subject.clone(),
+            tokens: who::Tokens::new(settings, &services.token_keys),
             request_timeout: settings.frontegg.request_timeout,
             services,
             audit,
@@ -180,22 +182,16 @@ impl Gateway {
         let (matched, client) = (matched?, client?);
         let facts = matched.facts();
 
-        let caller = self
-            .callers
-            .identify(&connection.proof, &head.headers, facts.operation);
-        let caller = caller.inspect_err(|error| trail.caller(error.name()))?;
-        trail.caller(caller.name());
+        let caller = self.caller(trail, facts, connection, &head.headers).await?;
 
         // SECURITY: an unknown caller never makes us read a body.
         let body = body::read(incoming, entrance.max_body, entrance.body_timeout).await?;
         let body = body::check(facts, &self.body, &head.headers, body)?;
         trail.body(&body);
 
-        let subject = Subject::read(facts, &self.subject, caller.tenants(), &head.headers);
-        let subject = subject.inspect_err(|_refused| {
-            trail.subject(&Subject::said(&self.subject, &head.headers));
-        })?;
-        trail.subject(&subject);
+        let (subject, own) = self
+            .subject(trail, &matched, &caller, &head.headers)
+            .await?;
 
         let attempt = Attempt {
             operation: facts.operation,
@@ -216,6 +212,7 @@ impl Gateway {
             body: body.bytes,
             subject,
             client,
+            own,
             charge,
             room,
         })
@@ -282,10 +279,14 @@ impl Gateway {
         admission: &Admission,
         deadline: Deadline,
     ) -> Result<Reply, Rejection> {
+        if let Some(own) = &admission.own {
+            let sent = self.send_once(trail, head, admission, Credential::User(own), deadline);
+            return Ok(sent.await?);
+        }
         let bearer = self.services.credentials.bearer(deadline).await?;
         let generation = bearer.generation();
         let reply = self
-            .send_once(trail, head, admission, &bearer, deadline)
+            .send_once(trail, head, admission, (&bearer).into(), deadline)
             .await?;
         if reply.status() != StatusCode::UNAUTHORIZED {
             return Ok(reply);
@@ -299,7 +300,7 @@ impl Gateway {
             return Ok(reply);
         };
         match self
-            .send_once(trail, head, admission, &renewed, deadline)
+            .send_once(trail, head, admission, (&renewed).into(), deadline)
             .await
         {
             // it went out once, and that answer is the last there is
@@ -313,7 +314,7 @@ impl Gateway {
         trail: &mut Trail,
         head: &Parts,
         admission: &Admission,
-        bearer: &Bearer,
+        credential: Credential<'_>,
         deadline: Deadline,
     ) -> Result<Reply, UpstreamError> {
         let outgoing = Outgoing {
@@ -326,7 +327,7 @@ impl Gateway {
             caller_headers: &head.headers,
             body: &admission.body,
         };
-        let request = self.blueprint.build(outgoing, bearer);
+        let request = self.blueprint.build(outgoing, credential);
         let began = Instant::now();
         let result = self.upstream.send(request, deadline).await;
         let reply = result.as_ref().ok();

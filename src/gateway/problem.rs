@@ -59,6 +59,9 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
     if let Some(seconds) = rejection.retry_after() {
         set("retry-after", &seconds.to_string());
     }
+    if let Some(challenge) = rejection.challenge() {
+        set("www-authenticate", &challenge);
+    }
     match rejection {
         Rejection::Limit(refusal) => headers.extend(refusal.headers()),
         Rejection::Route(RouteError::MethodNotAllowed { allow }) => set("allow", allow),
@@ -69,6 +72,7 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
         | Rejection::Credential(_)
         | Rejection::Entrance(_)
         | Rejection::LimitStore(_)
+        | Rejection::Keys(_)
         | Rejection::Route(_)
         | Rejection::Subject(_)
         | Rejection::Upstream(_) => {}

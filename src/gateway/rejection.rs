@@ -9,13 +9,15 @@ use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 
-use super::entrance::EntranceError;
+use super::{entrance::EntranceError, who::fault};
 use crate::{
     audit::NotAccepted,
     body::BodyError,
     caller::CallerError,
     client::Disagreement,
     credential::CredentialError,
+    jwks::KeysError,
+    jwt::{MULTI_FACTOR, StepUpError},
     limit::{Denied, Refusal, StoreAway},
     route::RouteError,
     subject::SubjectError,
@@ -37,6 +39,8 @@ pub(super) enum Rejection {
     Credential(#[from] CredentialError),
     #[error(transparent)]
     Entrance(#[from] EntranceError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error("limit {} is used up", .0.limit().as_str())]
     Limit(Box<Refusal>),
     #[error(transparent)]
@@ -82,7 +86,7 @@ impl Rejection {
             Self::Body(B::TooLarge { .. })                => (S::PAYLOAD_TOO_LARGE,               "body-too-large",            "Body too large",                  WRONG),
             Self::Body(B::UnsupportedMediaType)           => (S::UNSUPPORTED_MEDIA_TYPE,          "unsupported-media-type",    "Unsupported media type",          WRONG),
             Self::Caller(C::NotAllowed(_))                => (S::FORBIDDEN,                       "caller-not-allowed",        "Caller not allowed",              DENIED),
-            Self::Caller(C::Ambiguous | C::Unknown)       => (S::UNAUTHORIZED,                    "caller-unknown",            "Caller unknown",                  DENIED),
+            Self::Caller(C::Ambiguous | C::Token(_) | C::Unknown) => (S::UNAUTHORIZED,                    "caller-unknown",            "Caller unknown",                  DENIED),
             Self::Client(Disagreement)                    => (S::BAD_REQUEST,                     "header-not-allowed",        "Header not allowed",              WRONG),
             Self::Credential(_)                           => (S::SERVICE_UNAVAILABLE,             "credential-unavailable",    "Credential unavailable",          "destination_unavailable"),
             Self::Entrance(E::HeaderDoubled(_) | E::HeaderNotAllowed(_))
@@ -92,6 +96,7 @@ impl Rejection {
             Self::Entrance(E::OriginNotAllowed)           => (S::FORBIDDEN,                       "origin-not-allowed",        "Origin not allowed",              DENIED),
             Self::Entrance(E::Overloaded)                 => (S::SERVICE_UNAVAILABLE,             "overloaded",                "Overloaded",                      "connection_limit_reached"),
             Self::Entrance(E::TooManyHeaders)             => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large",         "Too many headers",                WRONG),
+            Self::Keys(_)                                 => (S::SERVICE_UNAVAILABLE,             "keys-unavailable",          "Keys to verify tokens unavailable", "destination_unavailable"),
             Self::Limit(_)                                => (S::TOO_MANY_REQUESTS,               "rate-limited",              "Too many attempts",               DENIED),
             Self::LimitStore(_)                           => (S::SERVICE_UNAVAILABLE,             "limits-unavailable",        "Limits unavailable",              "proxy_internal_error"),
             Self::Route(R::MethodNotAllowed { .. })       => (S::METHOD_NOT_ALLOWED,              "method-not-allowed",        "Method not allowed",              DENIED),
@@ -101,7 +106,9 @@ impl Rejection {
             Self::Subject(J::EnvironmentWide)             => (S::FORBIDDEN,                       "caller-not-allowed",        "Caller not allowed",              DENIED),
             Self::Subject(J::Malformed(_) | J::Missing(_) | J::NotConfigured(_))
                                                           => (S::BAD_REQUEST,                     "subject-missing",           "Subject missing",                 WRONG),
-            Self::Subject(J::NotOfCaller | J::NotOfGateway)
+            Self::Subject(J::NotBearer | J::StepUp { .. } | J::Token(_) | J::TokenMissing)
+                                                          => (S::UNAUTHORIZED,                    "token-invalid",             "Token invalid",                   DENIED),
+            Self::Subject(J::AnotherUser | J::Disagrees(_) | J::NotOfCaller | J::NotOfGateway)
                                                           => (S::FORBIDDEN,                       "subject-not-allowed",       "Subject not allowed",             DENIED),
             Self::Upstream(U::AnswerTooLarge)             => (S::BAD_GATEWAY,                     "upstream-answer-too-large", "Identity provider's answer too large", "http_response_body_size"),
             Self::Upstream(U::Timeout)             => (S::GATEWAY_TIMEOUT,                 "upstream-timeout",          "Identity provider did not answer in time", "http_response_timeout"),
@@ -125,6 +132,10 @@ impl Rejection {
             Self::Caller(CallerError::Ambiguous) => {
                 "The token, the client certificate and the user at the other end of the socket name different callers. Show what belongs to one."
             }
+            Self::Caller(CallerError::Token(error)) => {
+                return format!("The service account's token is refused: {}.", fault(*error))
+                    .into();
+            }
             Self::Caller(CallerError::Unknown) => {
                 "Send this caller's token once, in the header x-mfa-gateway-key, or connect with its client certificate or as its user: whichever the operator has configured."
             }
@@ -135,6 +146,9 @@ impl Rejection {
                 "The gateway has no valid credential for the identity provider at present. Try again later; the operator finds the cause in the log."
             }
             Self::Entrance(error) => return entrance_detail(error),
+            Self::Keys(_) => {
+                "The gateway has no keys to verify tokens with at present. Try again later; the operator finds the cause in the log."
+            }
             Self::Limit(refusal) => {
                 return format!(
                     "Too many attempts. Try again in {} seconds.",
@@ -174,6 +188,7 @@ impl Rejection {
                 Some(1)
             }
             Self::Credential(error) => Some(whole_seconds(error.retry_after).max(1)),
+            Self::Keys(error) => Some(whole_seconds(error.retry_after).max(1)),
             Self::Body(_)
             | Self::Caller(_)
             | Self::Client(_)
@@ -182,6 +197,40 @@ impl Rejection {
             | Self::Route(_)
             | Self::Subject(_)
             | Self::Upstream(_) => None,
+        }
+    }
+
+    /// What the user's token must be, for `WWW-Authenticate` (RFC 6750, section 3; RFC 9470 for a
+    /// step-up).
+    pub(super) fn challenge(&self) -> Option<String> {
+        let Self::Subject(error) = self else {
+            return None;
+        };
+        match error {
+            SubjectError::TokenMissing => Some("Bearer".to_owned()),
+            SubjectError::NotBearer => Some("Bearer error=\"invalid_token\"".to_owned()),
+            SubjectError::Token(error) => Some(format!(
+                "Bearer error=\"invalid_token\", error_description=\"{}\"",
+                fault(*error)
+            )),
+            SubjectError::StepUp { asked, .. } => {
+                let within = asked.within.map(|within| {
+                    let seconds = within.as_secs();
+                    format!(", max_age=\"{seconds}\"")
+                });
+                Some(format!(
+                    "Bearer error=\"insufficient_user_authentication\", acr_values=\"{MULTI_FACTOR}\"{}",
+                    within.unwrap_or_default()
+                ))
+            }
+            SubjectError::AnotherUser
+            | SubjectError::Disagrees(_)
+            | SubjectError::EnvironmentWide
+            | SubjectError::Malformed(_)
+            | SubjectError::Missing(_)
+            | SubjectError::NotConfigured(_)
+            | SubjectError::NotOfCaller
+            | SubjectError::NotOfGateway => None,
         }
     }
 
@@ -195,6 +244,7 @@ impl Rejection {
             | Self::Client(_)
             | Self::Credential(_)
             | Self::Entrance(_)
+            | Self::Keys(_)
             | Self::Limit(_)
             | Self::LimitStore(_)
             | Self::Route(_)
@@ -266,6 +316,13 @@ fn route_detail(error: &RouteError) -> Cow<'static, str> {
 
 fn subject_detail(error: &SubjectError) -> Cow<'static, str> {
     match error {
+        SubjectError::AnotherUser => {
+            "The path names another user than the token in Authorization.".into()
+        }
+        SubjectError::Disagrees(name) => format!(
+            "The header {name} names somebody else than the token in Authorization. Leave it out."
+        )
+        .into(),
         SubjectError::EnvironmentWide => {
             "This operation is for the whole environment, and this caller is bound to tenants."
                 .into()
@@ -277,7 +334,24 @@ fn subject_detail(error: &SubjectError) -> Cow<'static, str> {
         SubjectError::NotConfigured(key) => {
             format!("This operation needs {key}, which is not configured.").into()
         }
+        SubjectError::NotBearer => {
+            "Send the user's token once, as Authorization: Bearer.".into()
+        }
         SubjectError::NotOfCaller => "This caller may not act for this tenant.".into(),
         SubjectError::NotOfGateway => "This gateway does not act for this tenant.".into(),
+        SubjectError::StepUp { error: StepUpError::NoSecondFactor, .. } => {
+            "Step-up needed: the user's token shows no second factor. Have the user show one, and send the new token.".into()
+        }
+        SubjectError::StepUp { error: StepUpError::TooLongAgo, .. } => {
+            "Step-up needed: the user has not shown a second factor recently enough. Have the user show one, and send the new token.".into()
+        }
+        SubjectError::Token(error) => format!(
+            "The user's token in Authorization is refused: {}.",
+            fault(*error)
+        )
+        .into(),
+        SubjectError::TokenMissing => {
+            "This operation needs the user's token, as Authorization: Bearer.".into()
+        }
     }
 }

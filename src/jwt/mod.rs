@@ -1,8 +1,8 @@
 //! JSON Web Tokens (RFC 7519) that others have signed: what of them may be believed. Pure.
 //!
 //! Text → [`Compact`], which is still anybody's word → [`KeySet::verify`], after which it is its
-//! issuer's → [`UserToken::read`] or [`ServiceAccountToken::read`], which check what it says.
-//! The last two can be made in no other way, so whoever holds one holds a token that was good.
+//! issuer's → [`Token::read`], which checks what it says.
+//! A [`UserToken`] or [`ServiceAccountToken`] can be made in no other way, so whoever holds one holds a token that was good.
 //!
 //! Follows RFC 8725. A key is for one signature, which it is given by the key set and never by
 //! the token: `none`, a public key taken for an HMAC secret, or a key of another kind is refused
@@ -20,7 +20,19 @@ pub use claims::Expected;
 pub use compact::Compact;
 pub use keys::{Authentic, KeySet, KeySetError};
 pub use service_account::ServiceAccountToken;
-pub use user::{StepUp, StepUpError, UserToken};
+pub use user::{MULTI_FACTOR, StepUp, StepUpError, UserToken};
+
+/// What a kind of token says, once it is known to be good.
+pub trait Token: Clone {
+    /// Reads what a signed token says.
+    ///
+    /// # Errors
+    /// [`JwtError`] where it isn't meant for us, isn't good now or is of another kind.
+    fn read(token: &Authentic, expected: &Expected<'_>) -> Result<Self, JwtError>;
+
+    /// Whether it is still good at `now`, in seconds since 1970.
+    fn is_current(&self, now: u64) -> bool;
+}
 
 /// Why a token isn't believed. Says nothing that is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

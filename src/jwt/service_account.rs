@@ -1,7 +1,7 @@
 //! A Kubernetes service account's projected token: which workload calls.
 
 use super::{
-    Authentic, Expected, JwtError,
+    Authentic, Expected, JwtError, Token,
     claims::{Claims, is_over},
 };
 use crate::model::ServiceAccount;
@@ -15,13 +15,10 @@ pub struct ServiceAccountToken {
     expiry: u64,
 }
 
-impl ServiceAccountToken {
-    /// Reads what a signed token says. Subject and the claim `kubernetes.io` must both name the
-    /// account; tokens from Secrets, which have no audience and never end, are refused.
-    ///
-    /// # Errors
-    /// [`JwtError`].
-    pub fn read(token: &Authentic, expected: &Expected<'_>) -> Result<Self, JwtError> {
+impl Token for ServiceAccountToken {
+    /// Subject and the claim `kubernetes.io` must both name the account. Tokens from Secrets, which
+    /// have no audience and never end, are refused.
+    fn read(token: &Authentic, expected: &Expected<'_>) -> Result<Self, JwtError> {
         const CLAIM: &str = "kubernetes.io";
         let claims = Claims::read(token, expected)?;
         let account = ServiceAccount::from_subject(claims.text("sub")?)
@@ -41,16 +38,16 @@ impl ServiceAccountToken {
         })
     }
 
+    fn is_current(&self, now: u64) -> bool {
+        !is_over(self.expiry, now)
+    }
+}
+
+impl ServiceAccountToken {
     /// Whose it is.
     #[must_use]
     pub const fn account(&self) -> &ServiceAccount {
         &self.account
-    }
-
-    /// Whether it is still good at `now`, in seconds since 1970.
-    #[must_use]
-    pub const fn is_current(&self, now: u64) -> bool {
-        !is_over(self.expiry, now)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Authentic, Expected, JwtError,
+    Authentic, Expected, JwtError, Token,
     claims::{Claims, is_ahead, is_over},
 };
 use crate::model::{TenantId, UserId};
@@ -42,16 +42,12 @@ pub enum StepUpError {
 }
 
 /// The `acr` of a step-up (OpenID PAPE 1.0).
-pub(super) const MULTI_FACTOR: &str =
-    "http://schemas.openid.net/pape/policies/2007/06/multi-factor";
+pub const MULTI_FACTOR: &str = "http://schemas.openid.net/pape/policies/2007/06/multi-factor";
 
-impl UserToken {
-    /// Reads what a signed token says.
-    ///
-    /// # Errors
-    /// [`JwtError`], above all [`JwtError::NotUser`]: only the vendor's `userToken` speaks for a
-    /// user who is present, `userApiToken` and `tenantApiToken` are machines'.
-    pub fn read(token: &Authentic, expected: &Expected<'_>) -> Result<Self, JwtError> {
+impl Token for UserToken {
+    /// Only the vendor's `userToken` speaks for a user who is present; `userApiToken` and
+    /// `tenantApiToken` are machines'.
+    fn read(token: &Authentic, expected: &Expected<'_>) -> Result<Self, JwtError> {
         let claims = Claims::read(token, expected)?;
         if claims.optional_text("type")? != Some("userToken") {
             return Err(JwtError::NotUser);
@@ -68,6 +64,12 @@ impl UserToken {
         })))
     }
 
+    fn is_current(&self, now: u64) -> bool {
+        !is_over(self.0.expiry, now)
+    }
+}
+
+impl UserToken {
     /// The user, `sub`.
     #[must_use]
     pub fn user(&self) -> &UserId {
@@ -78,12 +80,6 @@ impl UserToken {
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.0.tenant
-    }
-
-    /// Whether it is still good at `now`, in seconds since 1970.
-    #[must_use]
-    pub fn is_current(&self, now: u64) -> bool {
-        !is_over(self.0.expiry, now)
     }
 
     /// Checks that the user is present as surely as is asked, at `now`.

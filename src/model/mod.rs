@@ -2,11 +2,12 @@
 //!
 //! Each is parsed where foreign bytes come in and carries the form in which it
 //! goes out again, so that nothing behind the door checks a second time.
-//! No I/O here, no clock, no `async` but [`Deadline::run`].
+//! No I/O here, no `async` but [`Deadline::run`]; of the clock only what a deadline or a pause needs.
 
 mod deadline;
 mod email;
 mod ids;
+mod pace;
 mod proof;
 mod quota;
 mod region;
@@ -16,6 +17,7 @@ mod signature;
 pub use deadline::{Deadline, Elapsed};
 pub use email::{CanonicalEmail, EmailError, EmailKey, Subaddress};
 pub use ids::{CallerName, IdError, PathParameter, RequestId, TenantId, UserId};
+pub use pace::{later, share};
 pub use proof::{CertificateNames, Proof};
 pub use quota::Quota;
 pub use region::{Region, UnknownRegion};

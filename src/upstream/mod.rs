@@ -16,6 +16,8 @@
 //! addresses is seen. One over which a request timed out, broke or was abandoned is not used again.
 
 mod address;
+mod cookies;
+mod credential;
 mod error;
 mod names;
 mod reply;
@@ -36,6 +38,7 @@ use hyper_util::{
 };
 
 pub use address::AddressProof;
+pub use credential::Credential;
 pub use error::{NotSent, UpstreamError};
 pub use reply::{MAX_ANSWER, Reply};
 pub use request::{Blueprint, Outgoing, UpstreamRequest};

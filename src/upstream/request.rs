@@ -15,7 +15,9 @@ use http::{
 use http_body_util::Full;
 
 use super::{
+    Credential,
     address::AddressProof,
+    cookies,
     names::{
         APPLICATION_ID, ENVIRONMENT_ID, FORWARDED_ALWAYS, HOP_BY_HOP, OURS, REQUEST_ID, TENANT_ID,
         USER_ID, VENDOR_HOST,
@@ -23,7 +25,6 @@ use super::{
 };
 use crate::{
     config::{Frontegg, Headers, Pattern},
-    credential::Bearer,
     model::{RequestId, TenantId, UserId},
     route::{Operation, SubjectRule},
 };
@@ -119,7 +120,12 @@ impl Blueprint {
 
     /// What leaves for this request, on this credential.
     #[must_use]
-    pub fn build(&self, outgoing: Outgoing<'_>, bearer: &Bearer) -> UpstreamRequest {
+    pub fn build<'a>(
+        &self,
+        outgoing: Outgoing<'_>,
+        credential: impl Into<Credential<'a>>,
+    ) -> UpstreamRequest {
+        let credential = credential.into();
         let facts = outgoing.operation.facts();
         let mut request = Request::new(Full::new(outgoing.body.clone()));
         *request.method_mut() = facts.method.clone();
@@ -132,17 +138,20 @@ impl Blueprint {
                 headers.append(name, value.clone());
             }
         }
-        if let Some(cookies) = self.cookies(outgoing.caller_headers) {
+        if let Some(cookies) = cookies::matching(&self.cookies, outgoing.caller_headers) {
             headers.insert(COOKIE, cookies);
         }
 
         for (name, value) in &self.constant {
             headers.insert(name, value.clone());
         }
-        let (tenant, user) = match facts.subject {
-            SubjectRule::Nobody => (None, None),
-            SubjectRule::TenantIfKnown => (outgoing.tenant, None),
-            SubjectRule::User | SubjectRule::UserAndTenant => (outgoing.tenant, outgoing.user),
+        let (tenant, user) = match (credential, facts.subject) {
+            // the vendor reads them from the token
+            (Credential::User(_), _) | (_, SubjectRule::Nobody) => (None, None),
+            (Credential::Environment(_), SubjectRule::TenantIfKnown) => (outgoing.tenant, None),
+            (Credential::Environment(_), SubjectRule::User | SubjectRule::UserAndTenant) => {
+                (outgoing.tenant, outgoing.user)
+            }
         };
         if let Some(tenant) = tenant {
             headers.insert(TENANT_ID, tenant.as_header().clone());
@@ -157,7 +166,11 @@ impl Blueprint {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(outgoing.body.len()));
         }
         headers.insert(REQUEST_ID, outgoing.request_id.to_header());
-        headers.insert(AUTHORIZATION, bearer.as_header().clone());
+        let authorization = match credential {
+            Credential::Environment(bearer) => bearer.as_header(),
+            Credential::User(own) => own,
+        };
+        headers.insert(AUTHORIZATION, authorization.clone());
         UpstreamRequest(request)
     }
 
@@ -171,35 +184,6 @@ impl Blueprint {
             reason = "scheme, authority and path are there, and that is all that is asked"
         )]
         Uri::from_parts(parts).expect("a URI of all its parts")
-    }
-
-    /// The cookies whose names match, in one header; a browser sends many that are the app's own.
-    fn cookies(&self, caller: &HeaderMap) -> Option<HeaderValue> {
-        let mut kept = Vec::new();
-        for header in caller.get_all(COOKIE) {
-            for pair in header.as_bytes().split(|byte| *byte == b';') {
-                let pair = pair.trim_ascii();
-                if self.takes_cookie(pair) {
-                    if !kept.is_empty() {
-                        kept.extend_from_slice(b"; ");
-                    }
-                    kept.extend_from_slice(pair);
-                }
-            }
-        }
-        if kept.is_empty() {
-            return None;
-        }
-        let mut value = HeaderValue::from_maybe_shared(Bytes::from(kept)).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-
-    fn takes_cookie(&self, pair: &[u8]) -> bool {
-        let name = pair.split(|byte| *byte == b'=').next();
-        let name = name.filter(|name| name.len() < pair.len());
-        let name = name.and_then(|name| str::from_utf8(name).ok());
-        name.is_some_and(|name| self.cookies.iter().any(|pattern| pattern.matches(name)))
     }
 }
 

@@ -172,7 +172,7 @@ pub(super) fn agree(
                 "no request has a tenant: subject.from is \"fixed\", without subject.tenant",
                 "set subject.tenant, or leave tenants out",
             ),
-            (Some(_), _) | (None, SubjectFrom::Headers { .. }) => {}
+            (Some(_), _) | (None, SubjectFrom::Headers { .. } | SubjectFrom::UserToken(_)) => {}
         }
     }
 }

@@ -156,7 +156,7 @@ fn auth(reader: &mut Reader<'_>, region: Region) -> Option<Uri> {
 }
 
 /// A URL that is reached over TLS. It isn't repeated in problems: it may hold a password.
-fn https(reader: &mut Reader<'_>, key: &str) -> Option<Uri> {
+pub(super) fn https(reader: &mut Reader<'_>, key: &str) -> Option<Uri> {
     let text = reader.text(key);
     let url = text.parse::<Uri>().ok().filter(|_url| !text.contains('#'));
     let (what, mend) = match url {
@@ -167,12 +167,12 @@ fn https(reader: &mut Reader<'_>, key: &str) -> Option<Uri> {
             }
             (
                 "holds a user or password",
-                "remove it: the gateway sends its own credential",
+                "remove it: nothing is asked with one",
             )
         }
         Some(url) if url.scheme_str() == Some("http") => (
             "is not https",
-            "write https://: the credential never travels in the clear; for a CA of your own set frontegg.ca_file",
+            "write https://: neither credentials nor keys travel in the clear; for a CA of your own set ca_file",
         ),
         Some(_) | None => ("is no URL", "write it like https://identity.internal"),
     };
@@ -204,7 +204,7 @@ fn header(reader: &mut Reader<'_>, key: &str) -> Option<HeaderValue> {
     reader.parsed::<_, IdError>(key, parse, "copy it from the vendor's portal")
 }
 
-/// Whose certificates are believed: those in the file at this key, else the system's.
+/// What is believed: the certificates in the file that `key` names, else the system's.
 pub(super) fn roots(reader: &mut Reader<'_>, key: &str) -> Option<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
     if let Some(file) = reader.path(key) {

@@ -3,10 +3,13 @@
 use secrecy::ExposeSecret;
 
 use super::{Reader, listen::is_host};
-use crate::config::{
-    caller::{Caller, KnownBy},
-    secret::SecretSource,
-    settings::{Bind, Listen},
+use crate::{
+    config::{
+        caller::{Caller, KnownBy},
+        secret::SecretSource,
+        settings::{Bind, Listen},
+    },
+    model::ServiceAccount,
 };
 
 /// Shorter keys can be guessed.
@@ -20,6 +23,7 @@ const NOBODY: u32 = 65_534;
 const fn key_of(known_by: &KnownBy) -> &'static str {
     match known_by {
         KnownBy::CertificateDns(_) => "certificate_dns",
+        KnownBy::ServiceAccount(_) => "service_account",
         KnownBy::SpiffeId(_) => "spiffe_id",
         KnownBy::Token(_) => "token",
         KnownBy::Uid(_) => "uid",
@@ -31,7 +35,10 @@ pub(super) fn place_of(known_by: &KnownBy, table: &str) -> String {
     let key = format!("{table}.{}", key_of(known_by));
     match known_by {
         KnownBy::Token(source) => source.key(&key),
-        KnownBy::CertificateDns(_) | KnownBy::SpiffeId(_) | KnownBy::Uid(_) => key,
+        KnownBy::CertificateDns(_)
+        | KnownBy::ServiceAccount(_)
+        | KnownBy::SpiffeId(_)
+        | KnownBy::Uid(_) => key,
     }
 }
 
@@ -40,6 +47,7 @@ pub(super) fn texts(known_by: &KnownBy) -> Vec<String> {
     let kind = key_of(known_by);
     match known_by {
         KnownBy::CertificateDns(text) | KnownBy::SpiffeId(text) => vec![format!("{kind} {text}")],
+        KnownBy::ServiceAccount(account) => vec![format!("{kind} {}", account.as_str())],
         KnownBy::Token(source) => source
             .read_two()
             .unwrap_or_default() // told when it was read first
@@ -88,6 +96,13 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &str) -> Option<KnownBy> {
                 "write it in full, like login.shop.internal: * is no name",
             )
             .map(KnownBy::CertificateDns),
+        Some("service_account") => reader
+            .parsed(
+                &at("service_account"),
+                ServiceAccount::parse,
+                "write namespace/name, as kubectl shows them",
+            )
+            .map(KnownBy::ServiceAccount),
         Some("uid") => uid(reader, &at("uid")).map(KnownBy::Uid),
         Some(_) | None => token(reader, table).map(KnownBy::Token),
     }

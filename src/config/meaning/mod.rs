@@ -15,6 +15,7 @@ mod redis;
 mod routes;
 mod subject;
 mod tls;
+mod tokens;
 mod unavailable;
 
 pub use routes::Verdict;
@@ -107,6 +108,7 @@ pub(super) fn settings(
     let headers = headers::read(&mut reader);
     let subject = subject::read(&mut reader, &routes, &listen);
     callers::agree(&mut reader, &callers, &routes, &subject);
+    let kubernetes = tokens::kubernetes(&mut reader, &callers);
     let limits = limits::read(&mut reader, &listen, &callers);
     let audit = audit::read(&mut reader);
     let telemetry = telemetry(&mut reader);
@@ -114,8 +116,8 @@ pub(super) fn settings(
         delay: reader.duration("shutdown.delay"),
         timeout: reader.duration("shutdown.timeout"),
     };
-    match (frontegg, subject, limits, audit) {
-        (Some(frontegg), Some(subject), Some(limits), Some(audit))
+    match (frontegg, subject, kubernetes, limits, audit) {
+        (Some(frontegg), Some(subject), Some(kubernetes), Some(limits), Some(audit))
             if reader.problems.is_empty() =>
         {
             let settings = Settings {
@@ -126,6 +128,7 @@ pub(super) fn settings(
                 headers,
                 subject,
                 callers,
+                kubernetes,
                 limits,
                 audit,
                 telemetry,
@@ -133,7 +136,7 @@ pub(super) fn settings(
             };
             Ok((settings, reader.warnings))
         }
-        (_, _, _, _) => Err(reader.problems),
+        (_, _, _, _, _) => Err(reader.problems),
     }
 }
 

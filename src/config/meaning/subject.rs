@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::{Reader, headers};
+use super::{Reader, headers, tokens};
 use crate::{
     config::settings::{Listen, Routes, Subject, SubjectFrom},
     model::{TenantId, UserId},
@@ -19,7 +19,11 @@ pub(super) fn read(reader: &mut Reader<'_>, routes: &Routes, listen: &[Listen]) 
     let user = reader.parsed(USER, UserId::parse, MEND);
     let tenant_header = header(reader, "subject.tenant_header", "frontegg-tenant-id");
     let user_header = header(reader, "subject.user_header", "frontegg-user-id");
-    let from = if reader.text(FROM) == "fixed" {
+    let from = reader.text(FROM);
+    if from != "user-token" {
+        tokens::user_token_is_unused(reader);
+    }
+    let from = if from == "fixed" {
         fixed_is_whole(reader, routes);
         SubjectFrom::Fixed {
             tenant: tenant.clone(),
@@ -33,16 +37,24 @@ pub(super) fn read(reader: &mut Reader<'_>, routes: &Routes, listen: &[Listen]) 
                 "remove it, or set subject.from = \"fixed\"",
             );
         }
-        headers_are_meant(reader, listen);
-        let (tenant, user) = (tenant_header?, user_header?);
-        if tenant == user {
+        let headers = tenant_header.zip(user_header);
+        if headers
+            .as_ref()
+            .is_some_and(|(tenant, user)| tenant == user)
+        {
             reader.problem(
                 "subject.user_header",
                 "is the same as subject.tenant_header",
                 "name a header of its own",
             );
         }
-        SubjectFrom::Headers { tenant, user }
+        if from == "user-token" {
+            SubjectFrom::UserToken(Box::new(tokens::user_token(reader, headers?)?))
+        } else {
+            headers_are_meant(reader, listen);
+            let (tenant, user) = headers?;
+            SubjectFrom::Headers { tenant, user }
+        }
     };
     Some(Subject { from, tenant })
 }

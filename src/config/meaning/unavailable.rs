@@ -6,13 +6,7 @@ use crate::config::{entries::default_of, keys::Key};
 
 /// A key or section, and the value that is meant; empty: any but the default.
 /// Whoever builds a feature takes its lines out.
-const UNAVAILABLE: &[(&str, &str)] = &[
-    ("subject.from", "user-token"),
-    ("subject.user_token", ""),
-    ("callers.service_account", ""),
-    ("kubernetes", ""),
-    ("telemetry.otlp_endpoint", ""),
-];
+const UNAVAILABLE: &[(&str, &str)] = &[("telemetry.otlp_endpoint", "")];
 
 /// The row about a key, if there is one.
 fn row(key: &Key) -> Option<&'static (&'static str, &'static str)> {

@@ -1,0 +1,55 @@
+//! The keys that tokens are verified with: users', and those of service accounts.
+
+use std::env;
+
+use tokio::task::JoinSet;
+
+use crate::{
+    config::{Settings, SubjectFrom},
+    gateway::TokenKeys,
+    jwks::{Keeper, Place},
+    net::SetupError,
+};
+
+/// What the settings ask for, and the tasks that keep it.
+pub(super) fn keep(settings: &Settings) -> Result<(TokenKeys, Vec<Keeper<Place>>), SetupError> {
+    let vendor = &settings.frontegg;
+    let mut keepers = Vec::new();
+    let mut kept = |place: Place, section| {
+        let (keys, keeper) = Keeper::new(place, section, vendor.request_timeout);
+        keepers.push(keeper);
+        keys
+    };
+    let users = match &settings.subject.from {
+        SubjectFrom::Fixed { .. } | SubjectFrom::Headers { .. } => None,
+        SubjectFrom::UserToken(rules) => Some(Place::of_users(&rules.keys, vendor)?),
+    };
+    let variable = |name: &str| env::var(name).ok();
+    let cluster = settings.kubernetes.as_ref();
+    let accounts = cluster
+        .map(|cluster| Place::of_cluster(cluster, vendor.connect_timeout, variable))
+        .transpose()?;
+    let keys = TokenKeys {
+        users: users.map(|place| kept(place, "subject.user_token")),
+        accounts: accounts.map(|place| kept(place, "kubernetes")),
+    };
+    Ok((keys, keepers))
+}
+
+/// The tasks begin their work.
+pub(super) fn run(keepers: Vec<Keeper<Place>>) -> JoinSet<()> {
+    keepers.into_iter().map(Keeper::run).collect()
+}
+
+/// Whether other keys are wanted than those that are kept. If not, those in hand stay: their
+/// issuer may be away just now.
+pub(super) fn must_change(changed: &[String], settings: &Settings, kept: &TokenKeys) -> bool {
+    const THEIRS: [&str; 4] = [
+        "frontegg.",
+        "kubernetes.",
+        "subject.from",
+        "subject.user_token.",
+    ];
+    let is_theirs = |key: &String| THEIRS.iter().any(|prefix| key.starts_with(prefix));
+    settings.kubernetes.is_some() != kept.accounts.is_some() || changed.iter().any(is_theirs)
+}

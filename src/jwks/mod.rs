@@ -1,0 +1,144 @@
+//! Whose tokens are believed: the keys of an issuer, held and renewed, and what they verify.
+//!
+//! One task, the [`Keeper`], fetches the keys and is the only writer. Requests hold [`Keys`] and
+//! take those of the moment, or wait for the first within their deadline. A token of an unknown
+//! key may be one of a new key: then the keys are fetched again, at most once in 30 s, and the
+//! requests that want them wait for it. So a rotation is no error, and whoever makes tokens up
+//! can't drive fetches. An outage changes nothing: the keys in hand stay until there are others.
+//!
+//! [`Verifier`] is what a request asks. It remembers what it has verified.
+
+mod keeper;
+mod seen;
+mod source;
+#[cfg(test)]
+mod tests;
+mod verifier;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+pub use keeper::Keeper;
+pub use source::{FetchError, Host, Place, Source};
+pub use verifier::{Verifier, VerifyError, now};
+
+use crate::{jwt::KeySet, model::Deadline};
+
+/// What an issuer publishes.
+#[derive(Debug)]
+pub struct Published {
+    pub(super) keys: KeySet,
+    /// Its name, where whoever has the keys says it.
+    pub(super) issuer: Option<String>,
+    /// Of all this as text.
+    digest: [u8; 32],
+}
+
+/// Which of the published key sets, in the order in which they were seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u64);
+
+/// The requests' side. Cloning is two reference counts; clones work from any thread's runtime.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    state: watch::Receiver<State>,
+    /// Asks for one fetch more than had ended.
+    wanted: watch::Sender<u64>,
+}
+
+/// What the keeper publishes.
+#[derive(Clone, Debug)]
+struct State {
+    held: Option<Held>,
+    fetching: bool,
+    trouble: Option<Arc<FetchError>>,
+    /// Fetches that have ended, one way or the other.
+    ended: u64,
+    /// When the next fetch is due.
+    due: Instant,
+    /// Before this, an unknown key is no reason for a fetch.
+    forced_again: Instant,
+}
+
+/// The keys in hand.
+#[derive(Clone, Debug)]
+struct Held {
+    published: Arc<Published>,
+    version: Version,
+}
+
+impl State {
+    fn may_be_forced(&self) -> bool {
+        !self.fetching && Instant::now() >= self.forced_again
+    }
+}
+
+/// There are no keys yet.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("no keys to verify tokens with: {}", match trouble {
+    Some(trouble) => trouble.to_string(),
+    None => "they have not been fetched yet".into(),
+})]
+pub struct KeysError {
+    /// Why the last fetch failed; `None` if none has ended.
+    pub trouble: Option<Arc<FetchError>>,
+    /// Until the next fetch is tried.
+    pub retry_after: Duration,
+}
+
+impl Keys {
+    /// The keys in hand, if there are any.
+    fn in_hand(&self) -> Option<Held> {
+        self.state.borrow().held.clone()
+    }
+
+    /// The keys, as soon as there are any.
+    async fn first(&self, deadline: Deadline) -> Result<Held, KeysError> {
+        if let Some(held) = self.in_hand() {
+            return Ok(held);
+        }
+        let mut state = self.state.clone();
+        let found = async {
+            let state = state.wait_for(|state| state.held.is_some()).await.ok()?;
+            state.held.clone()
+        };
+        let found = deadline.run(found).await.ok().flatten();
+        found.ok_or_else(|| {
+            let state = self.state.borrow();
+            KeysError {
+                trouble: state.trouble.clone(),
+                retry_after: state.due.saturating_duration_since(Instant::now()),
+            }
+        })
+    }
+
+    /// The keys after these, because a token is of none of them: `None` if there are none, the
+    /// fetch failed, one was forced just before, or the deadline passed.
+    async fn after(&self, seen: Version, deadline: Deadline) -> Option<Held> {
+        let newer = |state: &State| state.held.clone().filter(|held| held.version > seen);
+        let mut state = self.state.clone();
+        let ended = {
+            let now = state.borrow_and_update();
+            if let Some(held) = newer(&now) {
+                return Some(held);
+            }
+            if now.may_be_forced() {
+                let next = now.ended.saturating_add(1);
+                self.wanted.send_if_modified(|wanted| {
+                    let more = next > *wanted;
+                    *wanted = next.max(*wanted);
+                    more
+                });
+            } else if !now.fetching {
+                return None;
+            }
+            now.ended
+        };
+        let renewed = async {
+            let state = state.wait_for(|state| state.ended > ended).await.ok()?;
+            newer(&state)
+        };
+        deadline.run(renewed).await.ok().flatten()
+    }
+}
