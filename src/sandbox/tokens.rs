@@ -1,14 +1,20 @@
 //! The tokens of the stand-in: the environment's, and those of users with their JWKS.
 //!
 //! The environment's token is signed with a key that only the stand-in has (HS256); a
-//! new key makes all earlier tokens void. Users' tokens are RS256, as the vendor's.
+//! new key makes all earlier tokens void. Users' tokens are RS256, as the vendor's, or ES256
+//! where that is asked for; and there are [forgeries](Forgery), which nobody may believe.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
-use aws_lc_rs::{encoding::AsDer, rsa};
+use aws_lc_rs::{
+    encoding::AsDer,
+    rsa,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode,
-    jwk::{Jwk, JwkSet, PublicKeyUse},
+    jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -69,6 +75,9 @@ pub struct UserClaims {
     pub iat: u64,
     /// Void from then on, in seconds since 1970.
     pub exp: u64,
+    /// Void before, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
     /// [`MULTI_FACTOR`] after a step-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
@@ -80,18 +89,48 @@ pub struct UserClaims {
     pub auth_time: Option<u64>,
 }
 
+/// A user's token that looks like a good one, but wasn't signed by the stand-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgery {
+    /// Signed by another key under the right one's name.
+    AnothersKey,
+    /// HS256, with the public key for the secret.
+    HmacOfPublicKey,
+    /// Signed by a key that is published nowhere, under its own name.
+    UnknownKey,
+    /// `alg` is `none`, and there is no signature.
+    Unsigned,
+}
+
+impl Forgery {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::AnothersKey,
+        Self::HmacOfPublicKey,
+        Self::UnknownKey,
+        Self::Unsigned,
+    ];
+}
+
 /// Signs and checks both kinds.
 pub(super) struct Signer {
     vendor: Locked<[u8; 32]>,
-    /// Made when first asked for: an RSA key takes a tenth of a second, and most
-    /// tests need none.
-    user: OnceLock<UserKey>,
+    users: Locked<UserKeys>,
+}
+
+/// The keys of users' tokens. Each is made when first asked for: an RSA key takes a tenth of a
+/// second, and most tests need none.
+#[derive(Default)]
+struct UserKeys {
+    rsa: Option<Arc<UserKey>>,
+    p256: Option<Arc<UserKey>>,
 }
 
 struct UserKey {
     id: String,
     sign: EncodingKey,
     verify: DecodingKey,
+    algorithm: Algorithm,
     public: Jwk,
 }
 
@@ -99,7 +138,7 @@ impl Signer {
     pub(super) fn new() -> Self {
         Self {
             vendor: Locked::new(random::bytes()),
-            user: OnceLock::new(),
+            users: Locked::new(UserKeys::default()),
         }
     }
 
@@ -135,44 +174,103 @@ impl Signer {
 
     /// A user's token that says `claims`.
     pub(super) fn user(&self, claims: &UserClaims) -> Result<String, TokenError> {
-        let key = self.user_key()?;
-        let mut header = Header::new(Algorithm::RS256);
-        header.kid = Some(key.id.clone());
-        Ok(encode(&header, claims, &key.sign)?)
+        self.rsa()?.token(claims)
+    }
+
+    /// The same, signed with ES256. From then on that key is published too.
+    pub(super) fn user_es256(&self, claims: &UserClaims) -> Result<String, TokenError> {
+        self.users.with(|keys| match &keys.p256 {
+            Some(key) => key.token(claims),
+            None => keys.p256.insert(Arc::new(UserKey::p256()?)).token(claims),
+        })
+    }
+
+    /// A user's token that nobody may believe.
+    pub(super) fn forged(
+        &self,
+        forgery: Forgery,
+        claims: &UserClaims,
+    ) -> Result<String, TokenError> {
+        let key = self.rsa()?;
+        match forgery {
+            Forgery::AnothersKey => {
+                let mut another = UserKey::rsa()?;
+                another.id.clone_from(&key.id);
+                another.token(claims)
+            }
+            Forgery::HmacOfPublicKey => {
+                let AlgorithmParameters::RSA(public) = &key.public.algorithm else {
+                    return Err(TokenError::Key);
+                };
+                let secret = EncodingKey::from_secret(public.n.as_bytes());
+                Ok(encode(&key.header(Algorithm::HS256), claims, &secret)?)
+            }
+            Forgery::UnknownKey => UserKey::p256()?.token(claims),
+            Forgery::Unsigned => {
+                let token = key.token(claims)?;
+                let (_header, rest) = token.split_once('.').ok_or(TokenError::Key)?;
+                let (payload, _proof) = rest.split_once('.').ok_or(TokenError::Key)?;
+                let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+                Ok(format!("{header}.{payload}."))
+            }
+        }
+    }
+
+    /// Other keys sign from now on; those before are published no more.
+    pub(super) fn rotate(&self) {
+        self.users.with(|keys| *keys = UserKeys::default());
     }
 
     /// What a user's token says, unless it is forged or expired.
     pub(super) fn read_user(&self, token: &str, now: u64) -> Option<UserClaims> {
-        let key = self.user.get()?;
-        read::<UserClaims>(token, &key.verify, Algorithm::RS256).filter(|claims| now < claims.exp)
+        let keys = self
+            .users
+            .with(|keys| [keys.rsa.clone(), keys.p256.clone()]);
+        let mut said = keys
+            .iter()
+            .flatten()
+            .filter_map(|key| read::<UserClaims>(token, &key.verify, key.algorithm));
+        said.next().filter(|claims| now < claims.exp)
     }
 
     /// The keys that users' tokens are checked with.
     pub(super) fn jwks(&self) -> Result<JwkSet, TokenError> {
         Ok(JwkSet {
-            keys: vec![self.user_key()?.public.clone()],
+            keys: std::iter::once(self.rsa()?)
+                .chain(self.users.with(|keys| keys.p256.clone()))
+                .map(|key| key.public.clone())
+                .collect(),
         })
     }
 
-    fn user_key(&self) -> Result<&UserKey, TokenError> {
-        if let Some(key) = self.user.get() {
-            return Ok(key);
-        }
-        let made = UserKey::new()?;
-        Ok(self.user.get_or_init(|| made))
+    fn rsa(&self) -> Result<Arc<UserKey>, TokenError> {
+        self.users.with(|keys| match &keys.rsa {
+            Some(key) => Ok(Arc::clone(key)),
+            None => Ok(Arc::clone(keys.rsa.insert(Arc::new(UserKey::rsa()?)))),
+        })
     }
 }
 
 impl UserKey {
-    fn new() -> Result<Self, TokenError> {
+    fn rsa() -> Result<Self, TokenError> {
         /// RFC 5208 wraps the RFC 8017 key that the JWT library wants; for RSA keys
         /// of 2048 bits the wrapping in front is always of this length.
         const WRAPPING: usize = 26;
         let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).map_err(|_| TokenError::Key)?;
         let pkcs8 = pair.as_der().map_err(|_| TokenError::Key)?;
         let pkcs1 = pkcs8.as_ref().get(WRAPPING..).ok_or(TokenError::Key)?;
-        let sign = EncodingKey::from_rsa_der(pkcs1);
-        let mut public = Jwk::from_encoding_key(&sign, Algorithm::RS256)?;
+        Self::new(EncodingKey::from_rsa_der(pkcs1), Algorithm::RS256)
+    }
+
+    fn p256() -> Result<Self, TokenError> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
+        let pkcs8 = pair.and_then(|pair| pair.to_pkcs8v1());
+        let pkcs8 = pkcs8.map_err(|_| TokenError::Key)?;
+        Self::new(EncodingKey::from_ec_der(pkcs8.as_ref()), Algorithm::ES256)
+    }
+
+    fn new(sign: EncodingKey, algorithm: Algorithm) -> Result<Self, TokenError> {
+        let mut public = Jwk::from_encoding_key(&sign, algorithm)?;
         let id = random::token();
         public.common.key_id = Some(id.clone());
         public.common.public_key_use = Some(PublicKeyUse::Signature);
@@ -180,8 +278,19 @@ impl UserKey {
             id,
             verify: DecodingKey::from_jwk(&public)?,
             sign,
+            algorithm,
             public,
         })
+    }
+
+    fn token(&self, claims: &UserClaims) -> Result<String, TokenError> {
+        Ok(encode(&self.header(self.algorithm), claims, &self.sign)?)
+    }
+
+    fn header(&self, algorithm: Algorithm) -> Header {
+        let mut header = Header::new(algorithm);
+        header.kid = Some(self.id.clone());
+        header
     }
 }
 
@@ -217,6 +326,7 @@ mod tests {
             iss: "https://tenant.example".to_owned(),
             iat: now,
             exp: now.saturating_add(60),
+            nbf: None,
             acr: None,
             amr: None,
             auth_time: None,
@@ -252,5 +362,28 @@ mod tests {
         let other = Signer::new();
         other.jwks().unwrap();
         assert_eq!(other.read_user(&token, NOW), None);
+    }
+
+    #[test]
+    fn other_keys_make_earlier_tokens_void_and_forgeries_always_are() {
+        let signer = Signer::new();
+        let said = claims(NOW);
+        let tokens = [
+            signer.user(&said).unwrap(),
+            signer.user_es256(&said).unwrap(),
+        ];
+        assert_eq!(signer.jwks().unwrap().keys.len(), 2);
+        for token in &tokens {
+            assert_eq!(signer.read_user(token, NOW), Some(said.clone()));
+        }
+        for forgery in Forgery::ALL {
+            let token = signer.forged(forgery, &said).unwrap();
+            assert_eq!(signer.read_user(&token, NOW), None, "{forgery:?}");
+        }
+        signer.rotate();
+        assert_eq!(signer.jwks().unwrap().keys.len(), 1);
+        for token in &tokens {
+            assert_eq!(signer.read_user(token, NOW), None);
+        }
     }
 }

@@ -35,6 +35,8 @@ mod refusals;
 mod reload;
 mod sandbox;
 mod shared_store;
+mod service_accounts;
 mod signals;
 mod smuggling;
 mod support;
+mod user_tokens;

@@ -23,6 +23,7 @@ mod session;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod user;
 
 use std::{
@@ -55,7 +56,7 @@ use super::{
     certs::{Authority, CertificateError},
     clock::Clock,
     locked::Locked,
-    tokens::{Signer, TokenError, UserClaims},
+    tokens::Signer,
     world::{User, World, seed, totp},
 };
 
@@ -251,48 +252,6 @@ impl Vendor {
     /// Switches the vendor's own limits on or off.
     pub fn limit(&self, on: bool) {
         self.shared.limits.switch(on);
-    }
-}
-
-/// Tokens.
-impl Vendor {
-    /// From now on another API key is right. Tokens that were given out stay good.
-    pub fn rotate_secret(&self, secret: &str) {
-        self.shared
-            .credentials
-            .with(|credentials| secret.clone_into(&mut credentials.secret));
-    }
-
-    /// All tokens of the environment that were given out are void.
-    pub fn revoke_tokens(&self) {
-        self.shared.signer.revoke();
-    }
-
-    /// For how long the next tokens of the environment are good, in whole seconds.
-    pub fn set_token_lifetime(&self, lifetime: Duration) {
-        self.shared.token_lifetime.with(|kept| *kept = lifetime);
-    }
-
-    /// How many tokens of the environment were given out. [`Self::count`] of
-    /// [`Endpoint::TokenExchange`] counts those who asked.
-    #[must_use]
-    pub fn tokens_issued(&self) -> u64 {
-        self.shared.tokens_issued.load(Ordering::Relaxed)
-    }
-
-    /// What this user's token says after the first factor in this tenant; to be
-    /// changed as a test likes, and [minted](Self::mint).
-    #[must_use]
-    pub fn claims(&self, user: &User, tenant: &str) -> UserClaims {
-        self.shared.claims(user, tenant, "sandbox-session")
-    }
-
-    /// A user's token that says `claims`.
-    ///
-    /// # Errors
-    /// Where no key can be made.
-    pub fn mint(&self, claims: &UserClaims) -> Result<String, TokenError> {
-        self.shared.signer.user(claims)
     }
 }
 

@@ -71,6 +71,7 @@ impl Shared {
             iss: self.origin(),
             iat: now,
             exp: now.saturating_add(USER_TOKEN_LIFETIME),
+            nbf: None,
             acr: None,
             amr: None,
             auth_time: None,

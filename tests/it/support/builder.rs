@@ -58,7 +58,7 @@ impl Builder {
             .set("telemetry.log_format", "'json'")
     }
 
-    /// Sets a key to a value, as written in TOML.
+    /// Sets a key to a value, as written in TOML; `{vendor}` in it is the vendor's origin.
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
         self.keys.retain(|(known, _)| known != key);
         self.keys.push((key.to_owned(), value.to_owned()));
@@ -175,6 +175,7 @@ impl Builder {
         {
             builder = builder.set("frontegg.auth_url", &auth);
         }
+        builder.name_vendor(&vendor.origin());
         let given = builder.authority.take();
         let is_given = given.is_some();
         let authority = given.unwrap_or_else(|| Authority::new("rig").unwrap());
@@ -204,6 +205,10 @@ impl Builder {
             addresses,
             admin: address(admin[0]["address"].as_str().unwrap()),
             forwarded: builder.forwarded,
+            passes_tokens: builder
+                .keys
+                .iter()
+                .any(|(key, value)| key == "subject.user_token.credential" && value == "'user'"),
             folder: builder.folder,
         }
     }
@@ -211,6 +216,12 @@ impl Builder {
     /// Starts both, and waits until the gateway listens.
     pub(crate) async fn start(self) -> Rig {
         self.start_before(|_vendor| ()).await
+    }
+
+    fn name_vendor(&mut self, origin: &str) {
+        for (_key, value) in &mut self.keys {
+            *value = value.replace("{vendor}", origin);
+        }
     }
 
     fn with_certificate(self, authority: &Authority) -> Self {

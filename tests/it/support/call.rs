@@ -104,6 +104,17 @@ impl Call {
         self
     }
 
+    /// Shows a user's token.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Names nobody.
+    pub(crate) fn for_nobody(self) -> Self {
+        self.without("frontegg-tenant-id")
+            .without("frontegg-user-id")
+    }
+
     pub(crate) fn on_behalf_of(self, person: &Person) -> Self {
         self.header("frontegg-tenant-id", person.tenant)
             .header("frontegg-user-id", person.id)

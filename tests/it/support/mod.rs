@@ -58,6 +58,8 @@ pub(crate) struct Rig {
     pub(crate) folder: TempDir,
     /// Names of request headers that this configuration lets through besides the usual ones.
     forwarded: Vec<String>,
+    /// Whether users' own tokens go on.
+    passes_tokens: bool,
     /// Whether the audit file takes the records.
     audited: bool,
 }
