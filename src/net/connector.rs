@@ -74,6 +74,7 @@ impl<'a> Reach<'a> {
 
 /// The way to the host. All that can be known before the first connection is.
 struct Way {
+    authority: Authority,
     target: Uri,
     target_hop: Arc<str>,
     /// The host as its certificate must name it.
@@ -179,6 +180,7 @@ impl Connector {
         let first_host = Box::from(bare_host(&first).ok_or_else(bad_name)?);
         let first_port = port(&first);
         Ok(Self(Arc::new(Way {
+            authority: authority.clone(),
             target_hop: hop(&target),
             target,
             name,
@@ -191,6 +193,20 @@ impl Connector {
             budget: reach.connect_timeout,
             named_by: reach.named_by,
         })))
+    }
+
+    /// Makes a connection, within `connect_timeout`.
+    ///
+    /// # Errors
+    /// [`ConnectError`], which says at which step it failed.
+    pub async fn connect(&self) -> Result<Stream, ConnectError> {
+        self.0.establish(|_reached| ()).await
+    }
+
+    /// The host that it connects to, with the port where that isn't the usual one.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.0.authority
     }
 
     /// Makes a connection for nothing but to see how far it comes.
@@ -366,7 +382,7 @@ impl Service<Uri> for Connector {
 
     /// Connects to its own host, whatever the URI says.
     fn call(&mut self, _uri: Uri) -> Self::Future {
-        let way = Arc::clone(&self.0);
-        Box::pin(async move { way.establish(|_reached| ()).await })
+        let connector = self.clone();
+        Box::pin(async move { connector.connect().await })
     }
 }

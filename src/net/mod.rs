@@ -19,4 +19,4 @@ mod tests;
 pub use connector::{Connector, Probe, Reach, Reached};
 pub(crate) use error::root_cause;
 pub use error::{ConnectError, NamedBy, SetupError, Step};
-pub use stream::{ConnectedSince, Stream};
+pub use stream::Stream;

@@ -11,26 +11,19 @@ use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
 };
-use tokio::{net::TcpStream, time::Instant};
+use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// TLS over TCP, verified.
 #[derive(Debug)]
 pub struct Stream {
     io: TokioIo<TlsStream<TcpStream>>,
-    since: ConnectedSince,
 }
-
-/// When a connection was made. hyper-util puts it into the extensions of each answer that
-/// comes over the connection.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectedSince(pub Instant);
 
 impl Stream {
     pub(super) fn new(io: TlsStream<TcpStream>) -> Self {
         Self {
             io: TokioIo::new(io),
-            since: ConnectedSince(Instant::now()),
         }
     }
 
@@ -43,7 +36,7 @@ impl Stream {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.since);
+        let connected = Connected::new();
         if self.is_http2() {
             connected.negotiated_h2()
         } else {

@@ -2,8 +2,6 @@
 
 use std::error::Error;
 
-use hyper_util::client::legacy::Error as ClientError;
-
 use crate::net::{ConnectError, root_cause};
 
 /// There is no whole answer.
@@ -55,25 +53,5 @@ impl UpstreamError {
             | Self::SwitchedProtocols
             | Self::Timeout => true,
         }
-    }
-}
-
-impl From<ClientError> for UpstreamError {
-    fn from(error: ClientError) -> Self {
-        let source = error.source();
-        if let Some(connect) = source.and_then(|source| source.downcast_ref::<ConnectError>()) {
-            return Self::NotSent(NotSent::Connect(connect.clone()));
-        }
-        let hyper = source.and_then(|source| source.downcast_ref::<hyper::Error>());
-        // Without a connection's facts, the client had not got as far as handing the request to
-        // one. With them, hyper's "canceled" means that it handed the whole request back.
-        let taken = error.connect_info().is_some();
-        if !taken || hyper.is_some_and(hyper::Error::is_canceled) {
-            return Self::NotSent(NotSent::Dropped(error.into()));
-        }
-        if hyper.is_some_and(hyper::Error::is_parse) {
-            return Self::BadAnswer(error.into());
-        }
-        Self::Broken(error.into())
     }
 }

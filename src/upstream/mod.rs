@@ -16,63 +16,47 @@
 //! addresses is seen. One over which a request timed out, broke or was abandoned is not used again.
 
 mod address;
+mod connection;
 mod cookies;
 mod credential;
 mod error;
 mod names;
+mod pool;
 mod reply;
 mod request;
-mod taken;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use http::StatusCode;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Body;
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
+use std::{fmt, sync::Arc};
 
 pub use address::AddressProof;
+use connection::{Connection, Failure};
 pub use credential::Credential;
 pub use error::{NotSent, UpstreamError};
+use pool::Pool;
 pub use reply::{MAX_ANSWER, Reply};
 pub use request::{Blueprint, Outgoing, UpstreamRequest};
-use taken::Taken;
 
 use crate::{model::Deadline, net::Connector};
 
 /// One worker's way to the identity API.
-#[derive(Debug)]
 pub struct Upstream {
-    client: Client<Connector, Full<Bytes>>,
+    pool: Arc<Pool>,
 }
 
-/// A connection that nobody uses is given up after this.
-const IDLE: Duration = Duration::from_secs(50);
-
-/// An HTTP/2 connection is asked after this whether it is still there,
-const PING: Duration = Duration::from_secs(15);
-/// and has this long to say so.
-const PONG: Duration = Duration::from_secs(10);
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").finish_non_exhaustive()
+    }
+}
 
 impl Upstream {
-    /// With a pool of its own. The connector may be a clone, so that workers share TLS sessions.
+    /// With connections of its own. The connector may be a clone, so that workers share TLS
+    /// sessions.
     #[must_use]
     pub fn new(connector: Connector) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .timer(TokioTimer::new())
-            .http2_keep_alive_interval(PING)
-            .http2_keep_alive_timeout(PONG)
-            .http2_keep_alive_while_idle(true)
-            .build(connector);
-        Self { client }
+        let pool = Pool::new(connector);
+        Self { pool }
     }
 
     /// Sends the request and takes the whole answer. Dropping the future before its end closes
@@ -82,36 +66,37 @@ impl Upstream {
     /// [`UpstreamError`] where there is no whole answer; the vendor's refusals are answers.
     pub async fn send(
         &self,
-        request: UpstreamRequest,
+        mut request: UpstreamRequest,
         deadline: Deadline,
     ) -> Result<Reply, UpstreamError> {
-        let mut request = request.into_http();
-        let taken = Taken::watch(&mut request);
-        let exchange = async {
-            let answer = self.client.request(request).await?;
-            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return Err(UpstreamError::SwitchedProtocols);
+        while let Some(connection) = self.pool.take() {
+            match self.exchange(connection, request, deadline).await {
+                Err(Failure::HandedBack(unsent, _error)) => request = unsent,
+                Err(Failure::Lost(error)) => return Err(error),
+                Ok(reply) => return Ok(reply),
             }
-            taken.retire_if_old(&answer);
-            let (head, body) = answer.into_parts();
-            if body.size_hint().lower() > MAX_ANSWER.try_into().unwrap_or(u64::MAX) {
-                return Err(UpstreamError::AnswerTooLarge);
-            }
-            let body = Limited::new(body, MAX_ANSWER).collect().await;
-            let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
-                Ok(_too_large) => UpstreamError::AnswerTooLarge,
-                Err(error) => UpstreamError::Broken(error),
-            })?;
-            Ok(Reply::new(head.status, head.headers, body.to_bytes()))
-        };
-        match deadline.run(exchange).await {
-            Ok(Ok(reply)) => {
-                taken.give_back();
-                Ok(reply)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_elapsed) if taken.is_connected() => Err(UpstreamError::Timeout),
-            Err(_elapsed) => Err(UpstreamError::NotSent(NotSent::Timeout)),
         }
+        let connection = deadline.run(self.pool.connect()).await;
+        let connection = connection.unwrap_or(Err(NotSent::Timeout));
+        let connection = connection.map_err(UpstreamError::NotSent)?;
+        match self.exchange(connection, request, deadline).await {
+            Err(Failure::HandedBack(_unsent, error)) => {
+                Err(UpstreamError::NotSent(NotSent::Dropped(error.into())))
+            }
+            Err(Failure::Lost(error)) => Err(error),
+            Ok(reply) => Ok(reply),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        mut connection: Connection,
+        request: UpstreamRequest,
+        deadline: Deadline,
+    ) -> Result<Reply, Failure> {
+        let reply = deadline.run(connection.exchange(request)).await;
+        let reply = reply.unwrap_or(Err(Failure::Lost(UpstreamError::Timeout)))?;
+        self.pool.give_back(connection);
+        Ok(reply)
     }
 }

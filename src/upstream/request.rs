@@ -9,8 +9,8 @@ use std::{fmt, net::IpAddr};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
-    header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE},
-    uri::{Authority, Parts, PathAndQuery, Scheme},
+    header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST},
+    uri::PathAndQuery,
 };
 use http_body_util::Full;
 
@@ -32,7 +32,6 @@ use crate::{
 /// What is the same for every request, prepared once. Cloning it for each worker is fine.
 #[derive(Clone, Debug)]
 pub struct Blueprint {
-    authority: Authority,
     constant: Vec<(HeaderName, HeaderValue)>,
     address_proof: Option<AddressProof>,
     forward: Vec<HeaderName>,
@@ -64,8 +63,18 @@ pub struct Outgoing<'a> {
 pub struct UpstreamRequest(Request<Full<Bytes>>);
 
 impl UpstreamRequest {
+    /// Which host it is for is the connection's to say.
     pub(super) fn into_http(self) -> Request<Full<Bytes>> {
         self.0
+    }
+
+    /// One that a connection has handed back.
+    pub(super) fn unsent(mut request: Request<Full<Bytes>>) -> Self {
+        request.headers_mut().remove(HOST);
+        if let Some(path_and_query) = request.uri().path_and_query().cloned() {
+            *request.uri_mut() = Uri::from(path_and_query);
+        }
+        Self(request)
     }
 }
 
@@ -97,7 +106,6 @@ impl Blueprint {
             }
         }
         Self {
-            authority: settings.identity.clone(),
             constant: constant.collect(),
             address_proof: proof,
             forward,
@@ -129,7 +137,7 @@ impl Blueprint {
         let facts = outgoing.operation.facts();
         let mut request = Request::new(Full::new(outgoing.body.clone()));
         *request.method_mut() = facts.method.clone();
-        *request.uri_mut() = self.uri(outgoing.path_and_query);
+        *request.uri_mut() = Uri::from(outgoing.path_and_query.clone());
 
         let headers = request.headers_mut();
         headers.reserve(USUALLY);
@@ -172,18 +180,6 @@ impl Blueprint {
         };
         headers.insert(AUTHORIZATION, authorization.clone());
         UpstreamRequest(request)
-    }
-
-    fn uri(&self, path_and_query: &PathAndQuery) -> Uri {
-        let mut parts = Parts::default();
-        parts.scheme = Some(Scheme::HTTPS);
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path_and_query.clone());
-        #[expect(
-            clippy::expect_used,
-            reason = "scheme, authority and path are there, and that is all that is asked"
-        )]
-        Uri::from_parts(parts).expect("a URI of all its parts")
     }
 }
 
@@ -240,13 +236,10 @@ mod tests {
     }
 
     #[test]
-    fn the_uri_is_the_vendors_host_with_the_path_as_it_came() {
+    fn the_path_is_as_it_came_and_names_no_host() {
         let request = build(&blueprint(&[], &[]), Operation::Recover, &HeaderMap::new());
         assert_eq!(request.method(), Method::POST);
-        assert_eq!(
-            request.uri(),
-            "https://127.0.0.1:8443/identity/x?mfaToken=a%20b"
-        );
+        assert_eq!(request.uri(), "/identity/x?mfaToken=a%20b");
     }
 
     #[test]

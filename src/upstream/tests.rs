@@ -2,9 +2,13 @@
 
 mod http2;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use http::{HeaderMap, HeaderValue, uri::PathAndQuery};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, uri::PathAndQuery};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

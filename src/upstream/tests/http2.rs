@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 
 use http::Response;
+use http_body_util::Full;
 use hyper::{server::conn::http2, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinSet;
 
 use super::*;

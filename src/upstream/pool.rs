@@ -1,0 +1,142 @@
+//! One worker's connections to the vendor, between two requests.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    NotSent,
+    connection::{Connection, Host, Http1, Http2},
+};
+use crate::net::Connector;
+
+/// A connection that nobody uses is given up after this.
+const IDLE: Duration = Duration::from_secs(50);
+/// The age at which a connection isn't used any more.
+const LONGEST_LIFE: Duration = Duration::from_secs(600);
+/// How often somebody looks at the idle ones.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The connections that nobody uses, and the one that may be shared.
+pub(super) struct Pool {
+    connector: Connector,
+    host: Host,
+    resting: Mutex<Resting>,
+}
+
+#[derive(Default)]
+struct Resting {
+    /// Each since when; the last came last.
+    idle: Vec<(Instant, Box<Http1>)>,
+    shared: Option<(Instant, Http2)>,
+    /// Whether somebody looks at them from time to time.
+    watched: bool,
+}
+
+impl Pool {
+    pub(super) fn new(connector: Connector) -> Arc<Self> {
+        Arc::new(Self {
+            host: Host::new(connector.authority()),
+            connector,
+            resting: Mutex::default(),
+        })
+    }
+
+    /// One that is there, the last used first.
+    pub(super) fn take(&self) -> Option<Connection> {
+        self.resting().take()
+    }
+
+    /// A new one.
+    pub(super) async fn connect(&self) -> Result<Connection, NotSent> {
+        let stream = self.connector.connect().await.map_err(NotSent::Connect)?;
+        let opened = Connection::open(stream, &self.host).await;
+        let opened = opened.map_err(|error| NotSent::Dropped(error.into()))?;
+        if let Connection::Http2(connection) = &opened {
+            self.resting().shared = Some((Instant::now(), connection.clone()));
+        }
+        Ok(opened)
+    }
+
+    fn resting(&self) -> MutexGuard<'_, Resting> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps one whose exchange came to a good end. Any other is dropped by who had it.
+    pub(super) fn give_back(self: &Arc<Self>, connection: Connection) {
+        let now = Instant::now();
+        match connection {
+            Connection::Http1(mut http1) => {
+                if could_be_too_old(http1.made, now) || !http1.is_ready() {
+                    return http1.close();
+                }
+                let mut resting = self.resting();
+                resting.idle.push((now, http1));
+                if !mem::replace(&mut resting.watched, true) {
+                    drop(tokio::spawn(watch(Arc::downgrade(self))));
+                }
+            }
+            Connection::Http2(_shared) => {
+                if let Some((used, _)) = &mut self.resting().shared {
+                    *used = now;
+                }
+            }
+        }
+    }
+}
+
+impl Resting {
+    fn take(&mut self) -> Option<Connection> {
+        let now = Instant::now();
+        let is_fresh = |used: Instant| now.saturating_duration_since(used) < IDLE;
+        drop(self.shared.take_if(|(used, shared)| {
+            !is_fresh(*used) || could_be_too_old(shared.made, now) || !shared.is_ready()
+        }));
+        if let Some((_used, shared)) = &self.shared {
+            return Some(Connection::Http2(shared.clone()));
+        }
+        while let Some((used, mut connection)) = self.idle.pop() {
+            if is_fresh(used) && connection.is_ready() {
+                return Some(Connection::Http1(connection));
+            }
+            connection.close();
+        }
+        None
+    }
+
+    /// Closes what has been idle for too long, or was closed by the vendor.
+    fn tidy(&mut self) {
+        let now = Instant::now();
+        let is_fresh = |used: Instant| now.saturating_duration_since(used) < IDLE;
+        for (used, mut connection) in mem::take(&mut self.idle) {
+            if is_fresh(used) && connection.is_ready() {
+                self.idle.push((used, connection));
+            } else {
+                connection.close();
+            }
+        }
+    }
+}
+
+/// Looks at the idle connections for as long as there are any.
+async fn watch(pool: Weak<Pool>) {
+    loop {
+        sleep(LOOK).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut resting = pool.resting();
+        resting.tidy();
+        if resting.idle.is_empty() {
+            resting.watched = false;
+            return;
+        }
+    }
+}
+
+/// Whether it could be too old by the time of the next request.
+fn could_be_too_old(made: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(made) >= LONGEST_LIFE.saturating_sub(IDLE)
+}
