@@ -7,10 +7,13 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
+    mem,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
+    task::{Poll, Waker},
     time::Instant,
 };
 
@@ -37,7 +40,7 @@ pub(super) struct Batch {
     fate: AtomicU8,
     /// The number of its last record, once it has one.
     last: AtomicU64,
-    known: Notify,
+    waiting: Mutex<Vec<Waker>>,
 }
 
 impl Batch {
@@ -51,8 +54,15 @@ impl Batch {
             .fate
             .compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
-            self.known.notify_waiters();
+            // whoever comes from here on sees the fate
+            for waiting in mem::take(&mut *self.waiting()) {
+                waiting.wake();
+            }
         }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its fate, where it is settled.
@@ -66,16 +76,22 @@ impl Batch {
 
     /// Waits for its fate.
     pub(super) async fn settled(&self) -> Fate {
-        loop {
-            let known = self.known.notified();
-            tokio::pin!(known);
-            // from here on a settling is not missed
-            known.as_mut().enable();
+        let mut place = None;
+        poll_fn(|cx| {
+            let mut waiting = self.waiting();
             if let Some(fate) = self.fate() {
-                return fate;
+                return Poll::Ready(fate);
             }
-            known.await;
-        }
+            match place.and_then(|place: usize| waiting.get_mut(place)) {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => {
+                    place = Some(waiting.len());
+                    waiting.push(cx.waker().clone());
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     pub(super) fn number(&self, last: u64) {
@@ -145,7 +161,7 @@ impl Queue {
     fn flush(&self, spare: &mut Pending, shared: &Shared) -> Option<Arc<Batch>> {
         {
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::swap(&mut *pending, spare);
+            mem::swap(&mut *pending, spare);
         }
         let batch = spare.batch.take();
         if let Some(batch) = &batch {
