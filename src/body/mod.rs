@@ -8,7 +8,7 @@
 mod json;
 mod strict;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
@@ -58,7 +58,7 @@ pub async fn read(incoming: Incoming, max: usize, limit: Duration) -> Result<Byt
     if usize::try_from(announced).map_or(true, |announced| announced > max) {
         return Err(BodyError::TooLarge { max });
     }
-    timeout(limit, collect(incoming, max))
+    timeout(limit, pin!(collect(incoming, max)))
         .await
         .map_err(|_elapsed| BodyError::Slow(limit))?
 }

@@ -292,6 +292,8 @@ fn protocol(max_headers: usize) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let mut http1 = builder.http1();
     http1.header_read_timeout(None).max_buf_size(MAX_HEAD);
+    // small head and small body: one buffer is cheaper than two slices
+    http1.writev(false);
     if max_headers != USUAL_HEADERS {
         http1.max_headers(max_headers);
     }

@@ -27,7 +27,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, pin::pin, sync::Arc};
 
 pub use address::AddressProof;
 use connection::{Connection, Failure};
@@ -76,7 +76,8 @@ impl Upstream {
                 Ok(reply) => return Ok(reply),
             }
         }
-        let connection = deadline.run(self.pool.connect()).await;
+        // boxed, or every request's future would have room for a handshake
+        let connection = deadline.run(Box::pin(self.pool.connect())).await;
         let connection = connection.unwrap_or(Err(NotSent::Timeout));
         let connection = connection.map_err(UpstreamError::NotSent)?;
         match self.exchange(connection, request, deadline).await {
@@ -94,7 +95,10 @@ impl Upstream {
         request: UpstreamRequest,
         deadline: Deadline,
     ) -> Result<Reply, Failure> {
-        let reply = deadline.run(connection.exchange(request)).await;
+        let reply = {
+            let exchange = pin!(connection.exchange(request));
+            deadline.run(exchange).await
+        };
         let reply = reply.unwrap_or(Err(Failure::Lost(UpstreamError::Timeout)))?;
         self.pool.give_back(connection);
         Ok(reply)

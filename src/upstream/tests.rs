@@ -178,6 +178,32 @@ async fn a_connection_is_idle_for_fifty_seconds_at_most() {
 }
 
 #[tokio::test]
+async fn what_nobody_uses_any_more_is_closed() {
+    let ended = Arc::new(Notify::new());
+    let ending = Arc::clone(&ended);
+    let (_server, rig) = scripted(move |_number, mut stream| {
+        let ended = Arc::clone(&ending);
+        async move {
+            read_request(&mut stream).await.unwrap();
+            stream.write_all(ok("{}").as_bytes()).await.unwrap();
+            // told by TLS too, not only by TCP
+            assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+            ended.notify_one();
+        }
+    })
+    .await;
+    rig.answer().await;
+    settle().await;
+    pause();
+    for _ in 0..11 {
+        advance(Duration::from_secs(5)).await;
+        settle().await;
+    }
+    resume();
+    ended.notified().await;
+}
+
+#[tokio::test]
 async fn a_connection_that_could_be_too_old_next_time_does_no_more() {
     let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (asking, going) = (Arc::clone(&asked), Arc::clone(&go));
