@@ -26,8 +26,12 @@ pub(super) fn string_to(out: &mut Vec<u8>, before: &str, value: &str, longest: u
     out.push(b'"');
     let whole = |end: &usize| value.is_char_boundary(*end);
     let end = (0..=longest.min(value.len())).rev().find(whole);
-    for byte in value.as_bytes().iter().take(end.unwrap_or_default()) {
-        escaped(out, *byte);
+    let bytes = value.get(..end.unwrap_or_default());
+    let bytes = bytes.unwrap_or_default().as_bytes();
+    if bytes.iter().copied().any(is_special) {
+        bytes.iter().for_each(|byte| escaped(out, *byte));
+    } else {
+        out.extend_from_slice(bytes);
     }
     out.push(b'"');
 }
@@ -48,6 +52,11 @@ pub(super) fn foreign(out: &mut Vec<u8>, before: &str, value: &[u8]) {
         }
     }
     out.push(b'"');
+}
+
+/// Whether a byte can't stand in a string as it is.
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f | 0x7f)
 }
 
 /// Appends one byte of a string (RFC 8259, section 7). DEL is escaped too: a terminal that

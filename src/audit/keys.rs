@@ -101,12 +101,13 @@ impl fmt::Debug for Keyring {
 
 /// The first `length` bytes of `hash` in hexadecimal, after `prefix`.
 fn short(prefix: &str, hash: &hmac::Tag, length: usize) -> String {
-    let digits = hash
-        .as_ref()
-        .iter()
-        .take(length)
-        .flat_map(|byte| hex(*byte));
-    prefix.chars().chain(digits.map(char::from)).collect()
+    let size = prefix.len().saturating_add(length.saturating_mul(2));
+    let mut text = String::with_capacity(size);
+    text.push_str(prefix);
+    for byte in hash.as_ref().iter().take(length) {
+        text.extend(hex(*byte).map(char::from));
+    }
+    text
 }
 
 /// Two hexadecimal digits, lower case.

@@ -324,9 +324,18 @@ fn address(ip: IpAddr, before: &str, out: &mut Vec<u8>) {
 
     raw(out, before);
     out.push(b'"');
-    // a buffer in memory takes everything
-    let written = write!(out, "{}", ip.to_canonical());
-    debug_assert!(written.is_ok(), "a buffer in memory takes everything");
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            for (index, part) in ip.octets().into_iter().enumerate() {
+                number(out, if index == 0 { "" } else { "." }, part);
+            }
+        }
+        IpAddr::V6(ip) => {
+            // a buffer in memory takes everything
+            let written = write!(out, "{ip}");
+            debug_assert!(written.is_ok(), "a buffer in memory takes everything");
+        }
+    }
     out.push(b'"');
 }
 
