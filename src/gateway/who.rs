@@ -181,7 +181,9 @@ pub(super) const fn fault(error: JwtError) -> &'static str {
         JwtError::Claim(_) => "it lacks a claim that is needed, or has it in another form",
         JwtError::Expired => "it has expired: get a new one",
         JwtError::Issuer => "it is from another issuer: another environment's, perhaps",
-        JwtError::Malformed(_) => "it is no signed JSON Web Token",
+        JwtError::Malformed(_) => {
+            "it is no JSON Web Token that is signed in one of the accepted ways"
+        }
         JwtError::NotServiceAccount => "it is not a service account's",
         JwtError::NotUser => {
             "it is not a user's: only tokens of type userToken speak for a user who is present"

@@ -6,7 +6,8 @@
 //!
 //! Follows RFC 8725. A key is for one signature, which it is given by the key set and never by
 //! the token: `none`, a public key taken for an HMAC secret, or a key of another kind is refused
-//! by there being no such pair. Nothing here prints a token.
+//! by there being no such pair. jsonwebtoken reads headers and keys and verifies signatures; what
+//! it leaves open is closed beside it. Nothing here prints a token.
 
 mod claims;
 mod compact;
@@ -96,7 +97,9 @@ pub(crate) fn any_bytes(bytes: &[u8]) {
         audience: "a",
         now: 1_800_000_000,
     };
-    let said = Authentic::forged(bytes);
+    let Ok(said) = serde_json::from_slice(bytes).map(Authentic::forged) else {
+        return;
+    };
     if let Ok(token) = UserToken::read(&said, &expected) {
         assert!(token.is_current(expected.now), "it is over");
     }
