@@ -88,6 +88,45 @@ impl CallerError {
     }
 }
 
+/// The ways in which callers show who they are, as configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    certificate: bool,
+    key: bool,
+    uid: bool,
+}
+
+impl Ways {
+    fn of(callers: &[Known]) -> Self {
+        let mut ways = Self::default();
+        for known in callers {
+            match known.mark {
+                Mark::CertificateDns(_) | Mark::SpiffeId(_) => ways.certificate = true,
+                Mark::ServiceAccount(_) | Mark::Tokens(_) => ways.key = true,
+                Mark::Uid(_) => ways.uid = true,
+            }
+        }
+        ways
+    }
+
+    /// The challenges of a `401` (RFC 9110, section 11.6.1).
+    ///
+    /// No registered scheme is one of these ways. `Bearer` would send the caller's secret into
+    /// `Authorization`, which is the user's; so the names are our own, and no client takes them
+    /// for something that it knows.
+    #[must_use]
+    pub fn challenge(self) -> String {
+        let schemes = [
+            (self.key, "ApiKey header=\"x-mfa-gateway-key\""),
+            (self.certificate, "ClientCertificate"),
+            (self.uid, "UnixPeer"),
+        ];
+        let configured = schemes.iter().filter(|(is_configured, _)| *is_configured);
+        let schemes: Vec<_> = configured.map(|(_, scheme)| *scheme).collect();
+        schemes.join(", ")
+    }
+}
+
 impl Callers {
     /// Reads the callers' secrets.
     ///
@@ -105,6 +144,12 @@ impl Callers {
             })
         });
         known.collect::<io::Result<_>>().map(Self)
+    }
+
+    /// How they show who they are.
+    #[must_use]
+    pub fn ways(&self) -> Ways {
+        Ways::of(&self.0)
     }
 
     /// What a request shows that only the cluster can tell: to be verified before

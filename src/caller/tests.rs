@@ -184,3 +184,16 @@ fn where_none_is_configured_anyone_calls() {
     );
     assert_eq!(caller.unwrap().name(), None);
 }
+
+#[test]
+fn a_challenge_names_the_ways_that_are_configured() {
+    let key = "ApiKey header=\"x-mfa-gateway-key\"";
+    let all = format!("{key}, ClientCertificate, UnixPeer");
+    assert_eq!(callers().ways().challenge(), all);
+    let mut some = callers();
+    some.0.truncate(2);
+    assert_eq!(some.ways().challenge(), key);
+    let mut some = callers();
+    some.0.drain(..2);
+    assert_eq!(some.ways().challenge(), "ClientCertificate, UnixPeer");
+}

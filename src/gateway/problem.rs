@@ -67,7 +67,7 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
         Rejection::Route(RouteError::MethodNotAllowed { allow }) => set("allow", allow),
         Rejection::Audit(_)
         | Rejection::Body(_)
-        | Rejection::Caller(_)
+        | Rejection::Caller(..)
         | Rejection::Client(_)
         | Rejection::Credential(_)
         | Rejection::Entrance(_)

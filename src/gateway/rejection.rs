@@ -13,7 +13,7 @@ use super::{entrance::EntranceError, who::fault};
 use crate::{
     audit::NotAccepted,
     body::BodyError,
-    caller::CallerError,
+    caller::{CallerError, Ways},
     client::Disagreement,
     credential::CredentialError,
     jwks::KeysError,
@@ -31,8 +31,8 @@ pub(super) enum Rejection {
     Audit(#[from] NotAccepted),
     #[error(transparent)]
     Body(#[from] BodyError),
-    #[error(transparent)]
-    Caller(#[from] CallerError),
+    #[error("{0}")]
+    Caller(CallerError, Ways),
     #[error(transparent)]
     Client(#[from] Disagreement),
     #[error(transparent)]
@@ -85,8 +85,9 @@ impl Rejection {
             Self::Body(B::Slow(_))                        => (S::REQUEST_TIMEOUT,                 "body-too-slow",             "Body took too long",              WRONG),
             Self::Body(B::TooLarge { .. })                => (S::PAYLOAD_TOO_LARGE,               "body-too-large",            "Body too large",                  WRONG),
             Self::Body(B::UnsupportedMediaType)           => (S::UNSUPPORTED_MEDIA_TYPE,          "unsupported-media-type",    "Unsupported media type",          WRONG),
-            Self::Caller(C::NotAllowed(_))                => (S::FORBIDDEN,                       "caller-not-allowed",        "Caller not allowed",              DENIED),
-            Self::Caller(C::Ambiguous | C::Token(_) | C::Unknown) => (S::UNAUTHORIZED,                    "caller-unknown",            "Caller unknown",                  DENIED),
+            Self::Caller(C::NotAllowed(_), _)             => (S::FORBIDDEN,                       "caller-not-allowed",        "Caller not allowed",              DENIED),
+            Self::Caller(C::Ambiguous | C::Token(_) | C::Unknown, _)
+                                                          => (S::UNAUTHORIZED,                    "caller-unknown",            "Caller unknown",                  DENIED),
             Self::Client(Disagreement)                    => (S::BAD_REQUEST,                     "header-not-allowed",        "Header not allowed",              WRONG),
             Self::Credential(_)                           => (S::SERVICE_UNAVAILABLE,             "credential-unavailable",    "Credential unavailable",          "destination_unavailable"),
             Self::Entrance(E::HeaderDoubled(_) | E::HeaderNotAllowed(_))
@@ -126,17 +127,17 @@ impl Rejection {
                 "The audit log can't take a record, and nothing is done without one. The operator finds the cause in the log under this request id."
             }
             Self::Body(error) => return body_detail(error),
-            Self::Caller(CallerError::NotAllowed(_)) => {
+            Self::Caller(CallerError::NotAllowed(_), _) => {
                 "This caller is not allowed this operation. The operator grants it in callers.operations."
             }
-            Self::Caller(CallerError::Ambiguous) => {
+            Self::Caller(CallerError::Ambiguous, _) => {
                 "The token, the client certificate and the user at the other end of the socket name different callers. Show what belongs to one."
             }
-            Self::Caller(CallerError::Token(error)) => {
+            Self::Caller(CallerError::Token(error), _) => {
                 return format!("The service account's token is refused: {}.", fault(*error))
                     .into();
             }
-            Self::Caller(CallerError::Unknown) => {
+            Self::Caller(CallerError::Unknown, _) => {
                 "Send this caller's token once, in the header x-mfa-gateway-key, or connect with its client certificate or as its user: whichever the operator has configured."
             }
             Self::Client(Disagreement) => {
@@ -190,7 +191,7 @@ impl Rejection {
             Self::Credential(error) => Some(whole_seconds(error.retry_after).max(1)),
             Self::Keys(error) => Some(whole_seconds(error.retry_after).max(1)),
             Self::Body(_)
-            | Self::Caller(_)
+            | Self::Caller(..)
             | Self::Client(_)
             | Self::Entrance(_)
             | Self::Limit(_)
@@ -200,37 +201,25 @@ impl Rejection {
         }
     }
 
-    /// What the user's token must be, for `WWW-Authenticate` (RFC 6750, section 3; RFC 9470 for a
-    /// step-up).
+    /// How to show who calls, or what the user's token must be: `WWW-Authenticate`, which every
+    /// `401` has (RFC 9110, section 15.5.2).
     pub(super) fn challenge(&self) -> Option<String> {
-        let Self::Subject(error) = self else {
-            return None;
-        };
-        match error {
-            SubjectError::TokenMissing => Some("Bearer".to_owned()),
-            SubjectError::NotBearer => Some("Bearer error=\"invalid_token\"".to_owned()),
-            SubjectError::Token(error) => Some(format!(
-                "Bearer error=\"invalid_token\", error_description=\"{}\"",
-                fault(*error)
-            )),
-            SubjectError::StepUp { asked, .. } => {
-                let within = asked.within.map(|within| {
-                    let seconds = within.as_secs();
-                    format!(", max_age=\"{seconds}\"")
-                });
-                Some(format!(
-                    "Bearer error=\"insufficient_user_authentication\", acr_values=\"{MULTI_FACTOR}\"{}",
-                    within.unwrap_or_default()
-                ))
+        match self {
+            Self::Caller(error, ways) => {
+                let is_known = matches!(error, CallerError::NotAllowed(_));
+                (!is_known).then(|| ways.challenge())
             }
-            SubjectError::AnotherUser
-            | SubjectError::Disagrees(_)
-            | SubjectError::EnvironmentWide
-            | SubjectError::Malformed(_)
-            | SubjectError::Missing(_)
-            | SubjectError::NotConfigured(_)
-            | SubjectError::NotOfCaller
-            | SubjectError::NotOfGateway => None,
+            Self::Subject(error) => user_challenge(error),
+            Self::Audit(_)
+            | Self::Body(_)
+            | Self::Client(_)
+            | Self::Credential(_)
+            | Self::Entrance(_)
+            | Self::Keys(_)
+            | Self::Limit(_)
+            | Self::LimitStore(_)
+            | Self::Route(_)
+            | Self::Upstream(_) => None,
         }
     }
 
@@ -240,7 +229,7 @@ impl Rejection {
             Self::Upstream(error) => !error.may_have_left(),
             Self::Audit(_)
             | Self::Body(_)
-            | Self::Caller(_)
+            | Self::Caller(..)
             | Self::Client(_)
             | Self::Credential(_)
             | Self::Entrance(_)
@@ -255,6 +244,36 @@ impl Rejection {
     /// Whether an operator should hear of it: it is ours or the vendor's fault, not the caller's.
     pub(super) fn concerns_the_operator(&self) -> bool {
         self.facts().status.is_server_error()
+    }
+}
+
+/// What the user's token must be (RFC 6750, section 3; RFC 9470 for a step-up).
+fn user_challenge(error: &SubjectError) -> Option<String> {
+    match error {
+        SubjectError::TokenMissing => Some("Bearer".to_owned()),
+        SubjectError::NotBearer => Some("Bearer error=\"invalid_token\"".to_owned()),
+        SubjectError::Token(error) => Some(format!(
+            "Bearer error=\"invalid_token\", error_description=\"{}\"",
+            fault(*error)
+        )),
+        SubjectError::StepUp { asked, .. } => {
+            let within = asked.within.map(|within| {
+                let seconds = within.as_secs();
+                format!(", max_age=\"{seconds}\"")
+            });
+            Some(format!(
+                "Bearer error=\"insufficient_user_authentication\", acr_values=\"{MULTI_FACTOR}\"{}",
+                within.unwrap_or_default()
+            ))
+        }
+        SubjectError::AnotherUser
+        | SubjectError::Disagrees(_)
+        | SubjectError::EnvironmentWide
+        | SubjectError::Malformed(_)
+        | SubjectError::Missing(_)
+        | SubjectError::NotConfigured(_)
+        | SubjectError::NotOfCaller
+        | SubjectError::NotOfGateway => None,
     }
 }
 

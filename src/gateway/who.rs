@@ -55,7 +55,10 @@ impl Gateway {
         let caller =
             self.callers
                 .identify(&connection.proof, headers, token.as_ref(), facts.operation);
-        let caller = caller.inspect_err(|error| trail.caller(error.name()))?;
+        let caller = caller.map_err(|error| {
+            trail.caller(error.name());
+            Rejection::Caller(error, self.callers.ways())
+        })?;
         trail.caller(caller.name());
         Ok(caller)
     }
@@ -126,7 +129,9 @@ impl Tokens {
         match verifier.verify(shown, Deadline::after(self.patience)).await {
             Ok(token) => Ok(Some(token)),
             Err(VerifyError::Keys(error)) => Err(Rejection::Keys(error)),
-            Err(VerifyError::Token(error)) => Err(CallerError::Token(error).into()),
+            Err(VerifyError::Token(error)) => {
+                Err(Rejection::Caller(CallerError::Token(error), callers.ways()))
+            }
         }
     }
 

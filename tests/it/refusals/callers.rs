@@ -42,6 +42,10 @@ async fn an_unknown_caller_is_refused_before_the_body_is_read() {
         let reply = rig.call(call.http2()).await;
         reply.assert_refused(401, "caller-unknown");
         assert_eq!(
+            reply.header("www-authenticate"),
+            Some("ApiKey header=\"x-mfa-gateway-key\"")
+        );
+        assert_eq!(
             rig.records(&reply)[0].0["unmapped"]["caller"],
             serde_json::Value::Null
         );

@@ -150,6 +150,11 @@ fn check_refusal(reply: &Reply, code: &str) {
         reply.headers.contains_key("allow"),
         code == "method-not-allowed"
     );
+    assert_eq!(
+        reply.headers.contains_key("www-authenticate"),
+        status == 401,
+        "RFC 9110, section 15.5.2: {reply:?}"
+    );
     let limited = code == "rate-limited";
     assert_eq!(reply.headers.contains_key("ratelimit"), limited);
     // a pause that the vendor asked for has no quota
