@@ -124,6 +124,14 @@ pub(super) struct Signer {
 struct UserKeys {
     rsa: Option<Arc<UserKey>>,
     p256: Option<Arc<UserKey>>,
+    /// Those before the last rotation: they sign no more.
+    before: Vec<Arc<UserKey>>,
+}
+
+impl UserKeys {
+    fn published(&self) -> impl Iterator<Item = &Arc<UserKey>> {
+        self.rsa.iter().chain(&self.p256).chain(&self.before)
+    }
 }
 
 struct UserKey {
@@ -216,30 +224,31 @@ impl Signer {
         }
     }
 
-    /// Other keys sign from now on; those before are published no more.
+    /// Other keys sign from now on; those before stay published until the next rotation.
     pub(super) fn rotate(&self) {
-        self.users.with(|keys| *keys = UserKeys::default());
+        self.users.with(|keys| {
+            let before = std::mem::take(keys);
+            keys.before = before.rsa.into_iter().chain(before.p256).collect();
+        });
     }
 
     /// What a user's token says, unless it is forged or expired.
     pub(super) fn read_user(&self, token: &str, now: u64) -> Option<UserClaims> {
-        let keys = self
-            .users
-            .with(|keys| [keys.rsa.clone(), keys.p256.clone()]);
+        let keys: Vec<_> = self.users.with(|keys| keys.published().cloned().collect());
         let mut said = keys
             .iter()
-            .flatten()
             .filter_map(|key| read::<UserClaims>(token, &key.verify, key.algorithm));
         said.next().filter(|claims| now < claims.exp)
     }
 
     /// The keys that users' tokens are checked with.
     pub(super) fn jwks(&self) -> Result<JwkSet, TokenError> {
+        self.rsa()?;
+        let public = |key: &Arc<UserKey>| key.public.clone();
         Ok(JwkSet {
-            keys: std::iter::once(self.rsa()?)
-                .chain(self.users.with(|keys| keys.p256.clone()))
-                .map(|key| key.public.clone())
-                .collect(),
+            keys: self
+                .users
+                .with(|keys| keys.published().map(public).collect()),
         })
     }
 
@@ -381,7 +390,12 @@ mod tests {
             assert_eq!(signer.read_user(&token, NOW), None, "{forgery:?}");
         }
         signer.rotate();
-        assert_eq!(signer.jwks().unwrap().keys.len(), 1);
+        assert_eq!(signer.jwks().unwrap().keys.len(), 3);
+        for token in &tokens {
+            assert_eq!(signer.read_user(token, NOW), Some(said.clone()));
+        }
+        signer.rotate();
+        assert_eq!(signer.jwks().unwrap().keys.len(), 2);
         for token in &tokens {
             assert_eq!(signer.read_user(token, NOW), None);
         }

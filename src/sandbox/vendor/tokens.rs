@@ -72,7 +72,8 @@ impl Vendor {
         Ok(serde_json::to_value(self.shared.signer.jwks()?).unwrap_or_default())
     }
 
-    /// Users' tokens are signed with other keys from now on; those before are published no more.
+    /// Users' tokens are signed with other keys from now on; those before stay published until
+    /// the next rotation.
     pub fn rotate_user_keys(&self) {
         self.shared.signer.rotate();
     }
