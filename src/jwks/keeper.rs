@@ -135,7 +135,11 @@ impl<S: Source> Keeper<S> {
             () = self.source.changed() => {}
             () = want(&mut self.wanted, &self.state) => {
                 let again = later(Instant::now(), FORCED);
-                self.state.send_modify(|state| state.forced_again = again);
+                self.state.send_modify(|state| {
+                    state.forced_again = again;
+                    // at once, or who asks in between would be told that no fetch is to come
+                    state.fetching = true;
+                });
             }
         }
     }
