@@ -23,7 +23,8 @@ pub(super) struct CheckArgs {
     /// Where the configuration is.
     #[command(flatten)]
     sources: SourceArgs,
-    /// Also reaches the vendor's host, exchanges the credential, and tries the shared store
+    /// Also reaches the vendor's host, exchanges the credential, fetches the keys of tokens, and tries
+    /// the shared store
     #[arg(long)]
     connect: bool,
     /// How the outcome is written

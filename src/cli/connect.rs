@@ -1,12 +1,16 @@
-//! `check --connect`: is the vendor reached, does it take the credential, and can the shared store
-//! be used? Each step is diagnosed for itself: name, TCP, proxy, TLS, credential, store.
+//! `check --connect`: is the vendor reached, does it take the credential, are the keys there that
+//! tokens are verified with, and can the shared store be used? Each step is diagnosed for itself:
+//! name, TCP, proxy, TLS, credential, keys, store.
+
+use std::{env, time::Duration};
 
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    config::{Frontegg, HostPort, Servers, Settings, SharedStore, Store},
+    config::{Frontegg, HostPort, Servers, Settings, SharedStore, Store, SubjectFrom},
     credential::{Exchange, TokenEndpoint},
+    jwks::{FetchError, Place, Source},
     limit::StoreLink,
     net::{Connector, Probe, Reached, SetupError},
 };
@@ -45,13 +49,14 @@ impl Finding {
     }
 }
 
-/// Tries the way to the identity API, the way to the authentication, the credential, and the shared
-/// store where there is one.
+/// Tries the way to the identity API, the way to the authentication, the credential, and where there
+/// are such the keys of tokens and the shared store.
 ///
 /// # Errors
 /// Where a way can't be taken as it is configured.
 pub(super) async fn try_all(settings: &Settings) -> Result<Vec<Finding>, SetupError> {
     let mut findings = vendor(&settings.frontegg).await?;
+    findings.extend(keys(settings).await?);
     if let Store::Shared(store) = &settings.limits.store {
         findings.push(shared_store(store).await);
     }
@@ -73,6 +78,41 @@ async fn vendor(settings: &Frontegg) -> Result<Vec<Finding>, SetupError> {
         findings.push(credential(settings).await?);
     }
     Ok(findings)
+}
+
+/// Fetches each issuer's keys as a gateway that runs does.
+async fn keys(settings: &Settings) -> Result<Vec<Finding>, SetupError> {
+    let vendor = &settings.frontegg;
+    let mut findings = Vec::new();
+    if let SubjectFrom::UserToken(rules) = &settings.subject.from {
+        let place = Place::of_users(&rules.keys, vendor)?;
+        findings.push(key_set("users'", place, vendor.request_timeout).await);
+    }
+    if let Some(cluster) = &settings.kubernetes {
+        let variable = |name: &str| env::var(name).ok();
+        let place = Place::of_cluster(cluster, vendor.connect_timeout, variable)?;
+        findings.push(key_set("service accounts'", place, vendor.request_timeout).await);
+    }
+    Ok(findings)
+}
+
+async fn key_set(whose: &str, mut place: Place, budget: Duration) -> Finding {
+    let what = format!("keys of {whose} tokens at {place}");
+    let fetched = timeout(budget, place.fetch()).await;
+    let (reached, trouble) = match fetched.unwrap_or(Err(FetchError::Timeout)) {
+        Ok(published) => {
+            let count = published.count();
+            let issuer = published.issuer().map(|issuer| format!(" of {issuer}"));
+            let found = format!("{count} to verify with{}", issuer.unwrap_or_default());
+            (vec![found], None)
+        }
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    Finding {
+        what,
+        reached,
+        trouble,
+    }
 }
 
 async fn shared_store(settings: &SharedStore) -> Finding {

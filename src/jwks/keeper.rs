@@ -80,7 +80,7 @@ impl<S: Source> Keeper<S> {
     fn hold(&mut self, published: Published) -> Instant {
         self.failures = 0;
         let due = later(Instant::now(), share(REFRESH, 0.9, 1.0));
-        let count = published.keys.count();
+        let count = published.count();
         let mut changed = false;
         self.state.send_modify(|state| {
             state.fetching = false;

@@ -28,11 +28,25 @@ use crate::{jwt::KeySet, model::Deadline};
 /// What an issuer publishes.
 #[derive(Debug)]
 pub struct Published {
-    pub(super) keys: KeySet,
+    keys: KeySet,
     /// Its name, where whoever has the keys says it.
-    pub(super) issuer: Option<String>,
+    issuer: Option<String>,
     /// Of all this as text.
     digest: [u8; 32],
+}
+
+impl Published {
+    /// How many keys.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.keys.count()
+    }
+
+    /// Whose, where whoever has the keys says it.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
 }
 
 /// Which of the published key sets, in the order in which they were seen.

@@ -3,7 +3,7 @@
 use std::{
     env,
     error::Error,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -206,6 +206,16 @@ fn api_server(variable: impl Fn(&str) -> Option<String>) -> Result<Authority, Se
         name: text.into(),
         mend: "the variables KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT",
     })
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster(host) => write!(f, "{}", host.uri(DISCOVERY)),
+            Self::File(path, _) => write!(f, "{}", path.display()),
+            Self::Url(_, url) => write!(f, "{url}"),
+        }
+    }
 }
 
 impl Source for Place {

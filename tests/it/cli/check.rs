@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener};
 
 use mfa_gateway::sandbox::{
     certs::Authority,
-    vendor::{BadCertificate, Fault, Vendor, VendorOptions},
+    vendor::{BadCertificate, Endpoint, Fault, Vendor, VendorOptions},
     world::seed,
 };
 use tokio::process::Command;
@@ -246,4 +246,53 @@ async fn a_wrong_credential_is_told_apart_from_a_way_that_fails() {
         "{problem}"
     );
     assert!(!outcome.stdout.contains("not-the-key") && !outcome.stderr.contains("not-the-key"));
+}
+
+#[tokio::test]
+async fn the_keys_of_tokens_are_fetched_as_a_gateway_would() {
+    let vendor = vendor().await;
+    let world = World::with(&[
+        ("identity_url", &vendor.origin()),
+        ("auth_url", &vendor.auth_url()),
+        ("ca", vendor.authority().pem()),
+    ]);
+    let accounts = world.path().join("accounts.json");
+    let written = fs::read_to_string(&world.file).unwrap();
+    let tokens = format!(
+        "[subject]\nfrom = 'user-token'\n\
+         [subject.user_token]\nissuer = '{}'\naudience = '{}'\n\
+         [[callers]]\nname = 'login'\nservice_account = 'shop/login'\n\
+         [kubernetes]\nissuer = 'https://cluster.example'\njwks_file = '{}'\n",
+        vendor.origin(),
+        seed::CLIENT_ID,
+        accounts.display(),
+    );
+    fs::write(&world.file, written + &tokens).unwrap();
+    let check = async || run(&["check", "-c", &world.file, "--connect", "--format", "json"]).await;
+
+    fs::write(&accounts, vendor.user_keys().unwrap().to_string()).unwrap();
+    let outcome = check().await;
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    let report = outcome.json();
+    let [.., users, of_cluster] = report["connections"].as_array().unwrap().as_slice() else {
+        panic!("{report}");
+    };
+    let url = format!("{}/.well-known/jwks.json", vendor.origin());
+    assert_eq!(users["tried"], format!("keys of users' tokens at {url}"));
+    for each in [users, of_cluster] {
+        assert_eq!(each["reached"][0], "1 to verify with", "{report}");
+    }
+
+    fs::write(&accounts, r#"{"keys":[{"kty":"oct","k":"AA"}]}"#).unwrap();
+    vendor.misbehave(Fault::Status(http::StatusCode::NOT_FOUND).at(Endpoint::Jwks));
+    let outcome = check().await;
+    assert_eq!(outcome.status, Some(1), "{outcome:?}");
+    let report = outcome.json();
+    let troubles = report["connections"].as_array().unwrap().iter();
+    let troubles: Vec<_> = troubles
+        .filter_map(|each| each["problem"].as_str())
+        .collect();
+    assert_eq!(troubles.len(), 2, "{report}");
+    assert_eq!(troubles[0], format!("{url} answered 404 Not Found"));
+    assert!(troubles[1].contains("none can be used"), "{report}");
 }
