@@ -151,6 +151,109 @@ fn who_could_be_anyone_is_warned_of() {
     assert_eq!(warnings[0].key, "frontegg.client_ip.shared_secret");
 }
 
+/// `CA` and `KEY` stand for files.
+const TLS: &str = "listen.tls={ certificate_file = \"CA\", private_key_file = \"KEY\" }";
+
+/// What is set, the key that is warned of, and a part of what is said.
+const UNWISE: &[(&[&str], &str, &str)] = &[
+    (&["headers.cookies=*"], "headers.cookies", "every cookie"),
+    (
+        &["listen.address=unix:/run/g.sock", TLS],
+        "listen.tls",
+        "unix sockets stay plain",
+    ),
+    (&[TLS], "listen.tls.private_key_file", "everyone on this"),
+    (&[TLS], "listen.tls.certificate_file", " ends on "),
+    (
+        &[
+            "routes.allow=recover",
+            "callers=[{ name = \"a\", uid = 1, operations = [\"policy.get\"] }]",
+            "listen.address=unix:/run/g.sock",
+        ],
+        "callers[0].operations",
+        "routes lets none of them through",
+    ),
+    (
+        &["routes.allow=[]"],
+        "routes.allow",
+        "no operation is let through",
+    ),
+    (
+        &["subject.user_token.issuer=https://acme.example"],
+        "subject.user_token",
+        "has no effect",
+    ),
+    (&["audit.key=short"], "audit.key", "short enough"),
+    (
+        &["audit.durability=synced", "audit.output=stdout, /var/log/a"],
+        "audit.durability",
+        "on no disk",
+    ),
+    (
+        &["limits.email.quotas=[]"],
+        "limits.email.quotas",
+        "nothing",
+    ),
+    (
+        &[
+            "listen.trusted_proxies=127.0.0.1/32",
+            "limits.email_client.quotas=[]",
+        ],
+        "limits.email_client.quotas",
+        "lock the owner out",
+    ),
+    (
+        &["frontegg.connect_timeout=20s"],
+        "frontegg.connect_timeout",
+        "longer",
+    ),
+    (
+        &[
+            "frontegg.domain=acme",
+            "frontegg.identity_url=https://a.example",
+        ],
+        "frontegg.domain",
+        "has no effect",
+    ),
+    (
+        &[
+            "limits.store=redis",
+            "limits.key=0123456789abcdef",
+            "limits.redis.ca_file=CA",
+        ],
+        "limits.redis.ca_file",
+        "without TLS",
+    ),
+];
+
+#[test]
+fn what_has_no_effect_or_is_unwise_is_warned_of_by_key() {
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    let end = SystemTime::now() + week;
+    for (sets, key, what) in UNWISE {
+        let mut world = World::new();
+        let (ca, private) = (world.path("ca.pem"), world.path("key.pem"));
+        ends(end, &ca, &private);
+        open_to_all(&private);
+        for set in *sets {
+            let set = set.replace("CA", ca.to_str().unwrap());
+            world.set(&set.replace("KEY", private.to_str().unwrap()));
+        }
+        let warnings = world.load().warnings;
+        let told = |warning: &Problem| warning.key == *key && warning.what.contains(what);
+        assert!(warnings.iter().any(told), "{sets:?}: {warnings:?}");
+    }
+}
+
+/// Writes a server's certificate, and its key.
+fn ends(end: SystemTime, certificate: &std::path::Path, private: &std::path::Path) {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
+    params.not_after = end.into();
+    let key = rcgen::KeyPair::generate().unwrap();
+    fs::write(certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(private, key.serialize_pem()).unwrap();
+}
+
 #[cfg(unix)]
 fn open_to_all(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
