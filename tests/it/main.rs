@@ -29,6 +29,7 @@ mod headers;
 mod identity;
 mod javascript;
 mod limits;
+mod listeners;
 mod operations;
 mod outages;
 mod pseudo_headers;

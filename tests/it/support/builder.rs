@@ -100,6 +100,13 @@ impl Builder {
         self.set("listen.address", &format!("{addresses:?}"))
     }
 
+    /// Has the `[[listen]]` of this TOML, with so many addresses in all.
+    pub(crate) fn listeners(mut self, addresses: usize, toml: &str) -> Self {
+        self.keys.retain(|(key, _)| !key.starts_with("listen."));
+        self.listeners = addresses;
+        self.tables(toml)
+    }
+
     /// Listens with TLS.
     pub(crate) fn tls(mut self) -> Self {
         self.tls = true;
