@@ -41,11 +41,14 @@ pub(super) fn run(keepers: Vec<Keeper<Place>>) -> JoinSet<()> {
     keepers.into_iter().map(Keeper::run).collect()
 }
 
-/// Whether other keys are wanted than those that are kept. If not, those in hand stay: their
-/// issuer may be away just now.
+/// Whether other keys are wanted than those that are kept, or by another way. If not, those in
+/// hand stay: their issuer may be away just now.
 pub(super) fn must_change(changed: &[String], settings: &Settings, kept: &TokenKeys) -> bool {
-    const THEIRS: [&str; 4] = [
-        "frontegg.",
+    const THEIRS: [&str; 7] = [
+        "frontegg.ca_file",
+        "frontegg.connect_timeout",
+        "frontegg.proxy",
+        "frontegg.request_timeout",
         "kubernetes.",
         "subject.from",
         "subject.user_token.",

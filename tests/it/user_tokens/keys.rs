@@ -8,6 +8,7 @@ use mfa_gateway::sandbox::{
     vendor::{Endpoint, Fault},
     world::seed::ADA,
 };
+use rustix::process::Signal;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{believing, claims, devices, token};
@@ -129,4 +130,23 @@ async fn keys_in_a_file_are_read_again_when_it_changes() {
         publish(&rig);
     }
     assert_eq!(rig.vendor.count(Endpoint::Jwks), 0);
+}
+
+#[tokio::test]
+async fn a_reload_that_is_about_something_else_keeps_the_keys_in_hand() {
+    let rig = believing().start().await;
+    rig.call(devices(&token(&rig, &ADA)))
+        .await
+        .assert_passed(200);
+    rig.vendor
+        .misbehave(Fault::Status(StatusCode::SERVICE_UNAVAILABLE).at(Endpoint::Jwks));
+    let configuration = rig.path("gateway.toml");
+    let before = fs::read_to_string(&configuration).unwrap();
+    fs::write(&configuration, format!("frontegg.http2 = true\n{before}")).unwrap();
+    rig.gateway.signal(Signal::HUP);
+    let reloaded = rig.gateway.logged("configuration reloaded", 1).await;
+    assert_eq!(reloaded[0]["changed"], "[\"frontegg.http2\"]");
+    rig.call(devices(&token(&rig, &ADA)))
+        .await
+        .assert_passed(200);
 }
