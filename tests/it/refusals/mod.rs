@@ -4,5 +4,6 @@
 
 mod bodies;
 mod callers;
+mod documented;
 mod door;
 mod routes;

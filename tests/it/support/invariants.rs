@@ -51,7 +51,7 @@ const SENT: &[&str] = &[
 ];
 
 /// The codes with which the gateway says no, with the only status of each.
-const CODES: &[(&str, u16)] = &[
+pub(crate) const CODES: &[(&str, u16)] = &[
     ("audit-unavailable", 503),
     ("body-too-large", 413),
     ("body-too-slow", 408),

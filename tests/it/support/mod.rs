@@ -31,6 +31,7 @@ pub(crate) use self::{
     builder::Builder,
     call::{Call, Reply, recover},
     client::{Client, Connection},
+    invariants::CODES,
     patience::{eventually, patience, within},
     program::Program,
     raw::Raw,
