@@ -4,7 +4,7 @@ use mfa_gateway::{
     route::Operation,
     sandbox::{
         vendor::{Fault, ODD_HEADERS, Received},
-        world::seed::ADA,
+        world::seed::{ADA, BARBARA},
     },
 };
 
@@ -158,6 +158,40 @@ async fn a_header_with_an_underscore_is_nobodys_subject() {
         .header("frontegg_user_id", ADA.id);
     let reply = rig.call(call).await;
     reply.assert_refused(400, "subject-missing");
+    // nor beside the right one, in whatever case
+    let both = devices()
+        .on_behalf_of(&ADA)
+        .header("frontegg_user_id", BARBARA.id)
+        .header("frontegg_tenant-id", BARBARA.tenant)
+        .header("x_request_id", "theirs")
+        .header("content_length", "5");
+    for call in [both.clone(), both.http2()] {
+        let reply = rig.call(call).await;
+        reply.assert_passed(200);
+        let received = &rig.received(&reply)[0];
+        assert_eq!(all(received, "frontegg-user-id"), [ADA.id]);
+        assert!(
+            received
+                .headers
+                .iter()
+                .all(|(name, _)| !name.as_str().contains('_'))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_key_under_a_name_with_an_underscore_is_nobodys() {
+    let callers = "[[callers]]\nname = 'desk'\ntoken = 'the-key-of-the-desk'\n";
+    let rig = Rig::builder().tables(callers).start().await;
+    let key = "the-key-of-the-desk";
+    let right = devices()
+        .on_behalf_of(&ADA)
+        .header("x-mfa-gateway-key", key);
+    rig.call(right).await.assert_passed(200);
+    for name in ["x_mfa_gateway_key", "x-mfa_gateway-key"] {
+        let call = devices().on_behalf_of(&ADA).header(name, key);
+        rig.call(call).await.assert_refused(401, "caller-unknown");
+    }
 }
 
 #[tokio::test]
