@@ -61,7 +61,7 @@ impl Host {
 /// Why an exchange brought no answer.
 pub(super) enum Failure {
     /// No byte of the request was written, and here it is again.
-    HandedBack(UpstreamRequest, hyper::Error),
+    HandedBack(Box<UpstreamRequest>, hyper::Error),
     /// It may have left.
     Lost(UpstreamError),
 }
@@ -92,12 +92,14 @@ impl Connection {
     }
 }
 
+type Driver = http1::Connection<Stream, Full<Bytes>>;
+
 /// A connection that does one exchange after another.
 pub(super) struct Http1 {
     host: HeaderValue,
     sender: http1::SendRequest<Full<Bytes>>,
     /// None once it has ended.
-    driver: Option<Pin<Box<http1::Connection<Stream, Full<Bytes>>>>>,
+    driver: Option<Pin<Box<Driver>>>,
     pub(super) made: Instant,
 }
 
@@ -153,7 +155,7 @@ impl Http1 {
     }
 }
 
-fn drive<D: Future>(driver: &mut Option<Pin<Box<D>>>, context: &mut Context<'_>) {
+fn drive(driver: &mut Option<Pin<Box<Driver>>>, context: &mut Context<'_>) {
     let ended = driver
         .as_mut()
         .is_some_and(|driver| driver.as_mut().poll(context).is_ready());
@@ -264,7 +266,7 @@ fn not_answered(mut error: TrySendError<Request<Full<Bytes>>>) -> Failure {
     let message = error.take_message();
     let error = error.into_error();
     match message {
-        Some(request) => Failure::HandedBack(UpstreamRequest::unsent(request), error),
+        Some(request) => Failure::HandedBack(Box::new(UpstreamRequest::unsent(request)), error),
         None if error.is_parse() => Failure::Lost(UpstreamError::BadAnswer(error.into())),
         None => Failure::Lost(UpstreamError::Broken(error.into())),
     }

@@ -71,7 +71,7 @@ impl Upstream {
     ) -> Result<Reply, UpstreamError> {
         while let Some(connection) = self.pool.take() {
             match self.exchange(connection, request, deadline).await {
-                Err(Failure::HandedBack(unsent, _error)) => request = unsent,
+                Err(Failure::HandedBack(unsent, _error)) => request = *unsent,
                 Err(Failure::Lost(error)) => return Err(error),
                 Ok(reply) => return Ok(reply),
             }
