@@ -247,6 +247,12 @@ impl Desk {
                 .read()
                 .map(|count| (count.output.to_owned(), count.result, count.records))
                 .collect(),
+            audit_appends: self
+                .audit
+                .counters()
+                .appends()
+                .map(|(output, appends)| (output.to_owned(), appends))
+                .collect(),
         };
         services.metrics.render(&readings).map_or_else(
             |error| {

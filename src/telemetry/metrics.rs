@@ -32,6 +32,7 @@ pub struct Metrics {
     credential_refreshes: Family<ResultLabel, Counter>,
     credential_expiry: Gauge,
     audit_records: Family<RecordLabels, Counter>,
+    audit_appends: Family<OutputLabel, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
     in_flight: Gauge,
@@ -68,6 +69,11 @@ struct RecordLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutputLabel {
+    output: String,
+}
+
 /// What others count for themselves, read when metrics are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Readings {
@@ -79,6 +85,8 @@ pub struct Readings {
     pub credential_expiry: i64,
     /// Records by output and result.
     pub audit_records: Vec<(String, &'static str, u64)>,
+    /// How many appends they took, by output.
+    pub audit_appends: Vec<(String, u64)>,
 }
 
 impl Metrics {
@@ -98,6 +106,7 @@ impl Metrics {
             credential_refreshes: Family::default(),
             credential_expiry: Gauge::default(),
             audit_records: Family::default(),
+            audit_appends: Family::default(),
             connections: Gauge::default(),
             in_flight: Gauge::default(),
             config_reload_success: Gauge::default(),
@@ -106,6 +115,7 @@ impl Metrics {
         metrics.config_reload_success.set(1);
         metrics.limit_store_up.set(1); // memory is always there
         metrics.register(&mut registry);
+        metrics.register_process(&mut registry);
         Self {
             registry,
             ..metrics
@@ -113,8 +123,6 @@ impl Metrics {
     }
 
     fn register(&self, registry: &mut Registry) {
-        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "What is running", version);
         registry.register("requests", "Requests answered", self.requests.clone());
         registry.register_with_unit(
             "request_duration",
@@ -158,6 +166,17 @@ impl Metrics {
             "Audit records by output",
             self.audit_records.clone(),
         );
+        registry.register(
+            "audit_appends",
+            "Appends that audit records took, each a sync where durability is synced",
+            self.audit_appends.clone(),
+        );
+    }
+
+    /// Of the process rather than of requests.
+    fn register_process(&self, registry: &mut Registry) {
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What is running", version);
         registry.register(
             "connections",
             "Connections that are open",
@@ -237,6 +256,13 @@ impl Metrics {
                 result,
             };
             set(&self.audit_records.get_or_create(&labels), *count);
+        }
+        for (output, count) in &readings.audit_appends {
+            let output = output.clone();
+            set(
+                &self.audit_appends.get_or_create(&OutputLabel { output }),
+                *count,
+            );
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

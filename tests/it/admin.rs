@@ -153,7 +153,8 @@ async fn it_is_not_ready_while_nothing_can_be_audited() {
 }
 
 /// Every metric, with its type.
-const FAMILIES: [(&str, &str); 13] = [
+const FAMILIES: [(&str, &str); 14] = [
+    ("audit_appends", "counter"),
     ("audit_records", "counter"),
     ("build", "info"),
     ("config_reload_success", "gauge"),
