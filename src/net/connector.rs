@@ -18,7 +18,7 @@ use http::{
 };
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
 use rustls::{
-    ClientConfig, ProtocolVersion, RootCertStore,
+    ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::ServerName,
     version::{TLS12, TLS13},
@@ -30,14 +30,12 @@ use tower::{Service, service_fn};
 use super::{
     egress::Proxy,
     error::{ConnectError, NamedBy, SetupError, Step, as_io},
+    reach::{Probe, Reach, Reached},
     stream::Stream,
 };
-use crate::{
-    config::{Egress, Frontegg},
-    model::Deadline,
-};
+use crate::{config::Frontegg, model::Deadline};
 
-/// Makes connections to one host: the vendor's, or one that publishes keys.
+/// Makes connections to one host: the vendor's, one that publishes keys, or a collector.
 ///
 /// SECURITY: it knows its host from the start and connects there whatever URI it is called
 /// with, so no answer, redirect or mistake can lead a credential to another one.
@@ -45,32 +43,6 @@ use crate::{
 /// Cloning is a reference count; clones share their TLS sessions, for resumption.
 #[derive(Clone)]
 pub struct Connector(Arc<Way>);
-
-/// How a host is reached.
-#[derive(Clone, Copy, Debug)]
-pub struct Reach<'a> {
-    /// Whose certificates are believed.
-    pub roots: &'a Arc<RootCertStore>,
-    /// What is in between.
-    pub proxy: &'a Egress,
-    /// Time to connect, name and TLS included.
-    pub connect_timeout: Duration,
-    /// Where a person mends what is wrong.
-    pub named_by: &'static NamedBy,
-}
-
-impl<'a> Reach<'a> {
-    /// As the vendor is.
-    #[must_use]
-    pub const fn vendor(settings: &'a Frontegg) -> Self {
-        Self {
-            roots: &settings.roots,
-            proxy: &settings.proxy,
-            connect_timeout: settings.connect_timeout,
-            named_by: NamedBy::VENDOR,
-        }
-    }
-}
 
 /// The way to the host. All that can be known before the first connection is.
 struct Way {
@@ -85,41 +57,10 @@ struct Way {
     first_host: Box<str>,
     first_port: u16,
     first_hop: Arc<str>,
-    tls: TlsConnector,
+    /// `None`: nothing but TCP.
+    tls: Option<TlsConnector>,
     budget: Duration,
     named_by: &'static NamedBy,
-}
-
-/// A step that was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reached {
-    /// The name has these addresses.
-    Resolved {
-        /// Host and port, the proxy's where there is one.
-        hop: Arc<str>,
-        /// At least one.
-        addresses: Vec<SocketAddr>,
-    },
-    /// There is a TCP connection.
-    Connected(SocketAddr),
-    /// The egress proxy opened a tunnel.
-    Tunnelled,
-    /// The host's certificate is good.
-    Secured {
-        /// TLS 1.2 or 1.3.
-        version: Option<ProtocolVersion>,
-        /// Whether HTTP/2 was chosen.
-        http2: bool,
-    },
-}
-
-/// How far a trial connection came.
-#[derive(Debug)]
-pub struct Probe {
-    /// What worked, in order.
-    pub reached: Vec<Reached>,
-    /// What didn't.
-    pub result: Result<(), ConnectError>,
 }
 
 impl Connector {
@@ -144,6 +85,16 @@ impl Connector {
         Self::new(authority, reach, &[b"http/1.1"])
     }
 
+    /// The way to a host without TLS, past every proxy.
+    ///
+    /// SECURITY: only for what holds no secret.
+    ///
+    /// # Errors
+    /// [`SetupError`] where it can't be taken as it is configured.
+    pub fn plain(authority: &Authority, reach: Reach<'_>) -> Result<Self, SetupError> {
+        Self::through(authority, Scheme::HTTP, reach, None, None)
+    }
+
     /// The way to the identity API, with HTTP/2 where `frontegg.http2` says so.
     ///
     /// # Errors
@@ -162,20 +113,23 @@ impl Connector {
         reach: Reach<'_>,
         protocols: &[&[u8]],
     ) -> Result<Self, SetupError> {
-        let bad_name = || SetupError::Name {
-            name: authority.as_str().into(),
-            mend: reach.named_by.host,
-        };
-        let target = Uri::builder()
-            .scheme(Scheme::HTTPS)
-            .authority(authority.clone())
-            .path_and_query("/")
-            .build()
-            .map_err(|_invalid| bad_name())?;
+        let target = origin(authority, Scheme::HTTPS, reach.named_by)?;
+        let proxy = Proxy::find(reach.proxy, &target, |name| env::var(name).ok())?;
+        let tls = TlsConnector::from(Arc::new(tls(reach.roots, protocols)?));
+        Self::through(authority, Scheme::HTTPS, reach, proxy, Some(tls))
+    }
+
+    fn through(
+        authority: &Authority,
+        scheme: Scheme,
+        reach: Reach<'_>,
+        proxy: Option<Proxy>,
+        tls: Option<TlsConnector>,
+    ) -> Result<Self, SetupError> {
+        let bad_name = || bad_name(authority, reach.named_by);
+        let target = origin(authority, scheme, reach.named_by)?;
         let host = bare_host(&target).ok_or_else(bad_name)?;
         let name = ServerName::try_from(String::from(host)).map_err(|_invalid| bad_name())?;
-        let proxy = Proxy::find(reach.proxy, &target, |name| env::var(name).ok())?;
-
         let first = proxy.as_ref().map_or(&target, |proxy| &proxy.uri).clone();
         let first_host = Box::from(bare_host(&first).ok_or_else(bad_name)?);
         let first_port = port(&first);
@@ -189,7 +143,7 @@ impl Connector {
             first,
             first_host,
             first_port,
-            tls: TlsConnector::from(Arc::new(tls(reach.roots, protocols)?)),
+            tls,
             budget: reach.connect_timeout,
             named_by: reach.named_by,
         })))
@@ -217,6 +171,22 @@ impl Connector {
             result: stream.map(drop),
             reached,
         }
+    }
+}
+
+fn origin(authority: &Authority, scheme: Scheme, named_by: &NamedBy) -> Result<Uri, SetupError> {
+    let uri = Uri::builder()
+        .scheme(scheme)
+        .authority(authority.clone())
+        .path_and_query("/");
+    uri.build()
+        .map_err(|_invalid| bad_name(authority, named_by))
+}
+
+fn bad_name(authority: &Authority, named_by: &NamedBy) -> SetupError {
+    SetupError::Name {
+        name: authority.as_str().into(),
+        mend: named_by.host,
     }
 }
 
@@ -261,7 +231,10 @@ impl Way {
             reached(Reached::Tunnelled);
         }
 
-        let handshake = self.tls.connect(self.name.clone(), tcp);
+        let Some(tls) = &self.tls else {
+            return Ok(Stream::plain(tcp));
+        };
+        let handshake = tls.connect(self.name.clone(), tcp);
         let tls = self
             .within(deadline, Step::Tls, handshake)
             .await?
@@ -271,7 +244,7 @@ impl Way {
                 named_by: self.named_by,
             })?;
         let version = tls.get_ref().1.protocol_version();
-        let stream = Stream::new(tls);
+        let stream = Stream::tls(tls);
         reached(Reached::Secured {
             version,
             http2: stream.is_http2(),

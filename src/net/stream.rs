@@ -1,4 +1,4 @@
-//! A connection to the vendor, as hyper wants it.
+//! A connection, as hyper wants it.
 
 use std::{
     io,
@@ -14,23 +14,40 @@ use hyper_util::{
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// TLS over TCP, verified.
+/// TLS over TCP, verified; or TCP alone, where no secret travels.
 #[derive(Debug)]
 pub struct Stream {
-    io: TokioIo<TlsStream<TcpStream>>,
+    io: Io,
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "all but a few connections have TLS, and an indirection would be theirs"
+)]
+enum Io {
+    Plain(TokioIo<TcpStream>),
+    Tls(TokioIo<TlsStream<TcpStream>>),
 }
 
 impl Stream {
-    pub(super) fn new(io: TlsStream<TcpStream>) -> Self {
-        Self {
-            io: TokioIo::new(io),
-        }
+    pub(super) fn plain(io: TcpStream) -> Self {
+        let io = Io::Plain(TokioIo::new(io));
+        Self { io }
+    }
+
+    pub(super) fn tls(io: TlsStream<TcpStream>) -> Self {
+        let io = Io::Tls(TokioIo::new(io));
+        Self { io }
     }
 
     /// Whether both ends chose HTTP/2 by ALPN.
     #[must_use]
     pub fn is_http2(&self) -> bool {
-        self.io.inner().get_ref().1.alpn_protocol() == Some(b"h2")
+        match &self.io {
+            Io::Plain(_) => false,
+            Io::Tls(tls) => tls.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
     }
 }
 
@@ -51,7 +68,10 @@ impl Read for Stream {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_read(cx, buffer),
+            Io::Tls(io) => Pin::new(io).poll_read(cx, buffer),
+        }
     }
 }
 
@@ -61,19 +81,31 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_write(cx, bytes),
+            Io::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_flush(cx),
+            Io::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Io::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        match &self.io {
+            Io::Plain(io) => io.is_write_vectored(),
+            Io::Tls(io) => io.is_write_vectored(),
+        }
     }
 
     fn poll_write_vectored(
@@ -81,6 +113,9 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, slices),
+            Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, slices),
+        }
     }
 }
