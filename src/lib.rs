@@ -5,13 +5,14 @@
 //! A module uses only modules of lower floors; inside its own folder it is free.
 //!
 //! ```text
-//! 9  cli                                         the commands
-//! 8  app · sandbox                               wire everything, own the life cycle; a vendor to try it on
-//! 7  edge                                        sockets, connections, admin endpoints
-//! 6  gateway                                     the way of one request: read this first
-//! 5  upstream                                    builds what leaves from receipts, sends it
-//! 4  limit · credential · jwks · audit · telemetry
+//! 10 cli                                         the commands
+//! 9  app · sandbox                               wire everything, own the life cycle; a vendor to try it on
+//! 8  edge                                        sockets, connections, admin endpoints
+//! 7  gateway                                     the way of one request: read this first
+//! 6  upstream                                    builds what leaves from receipts, sends it
+//! 5  limit · credential · jwks · audit · telemetry
 //!                                                own state, do I/O, don't know each other
+//! 4  otlp                                        takes messages to a collector
 //! 3  caller · client · subject · event · body · net   read a request; the audit record as data; TLS
 //! 2  config                                      the settings
 //! 1  jwt · route                                 tokens of others; the allow-list
@@ -38,6 +39,7 @@ pub mod jwt;
 pub mod limit;
 pub mod model;
 pub mod net;
+pub mod otlp;
 pub mod route;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -63,10 +63,17 @@ impl Backlog {
         self.bytes
     }
 
-    /// What the output that has everything up to `cursor` lacks.
-    pub(super) fn beyond(&self, cursor: Link) -> Vec<Arc<Sealed>> {
+    /// What the output that has everything up to `cursor` lacks; about `most` bytes of it.
+    pub(super) fn beyond(&self, cursor: Link, most: usize) -> Vec<Arc<Sealed>> {
         let has = |kept: &Kept| kept.sealed.last.sequence <= cursor.sequence;
         let lacking = self.kept.range(self.kept.partition_point(has)..);
+        let mut bytes = 0_usize;
+        let fits = |kept: &&Kept| {
+            let first = bytes == 0;
+            bytes = bytes.saturating_add(kept.sealed.lines.len());
+            first || bytes <= most
+        };
+        let lacking = lacking.take_while(fits);
         lacking.map(|kept| Arc::clone(&kept.sealed)).collect()
     }
 
@@ -156,7 +163,7 @@ mod tests {
     fn an_output_gets_what_comes_after_its_last_record() {
         let (backlog, _) = backlog();
         let lines = |sequence| -> String {
-            let beyond = backlog.beyond(at(sequence));
+            let beyond = backlog.beyond(at(sequence), usize::MAX);
             let lines = beyond.iter().map(|sealed| sealed.after(sequence));
             lines.map(|lines| str::from_utf8(lines).unwrap()).collect()
         };
@@ -164,6 +171,8 @@ mod tests {
         assert_eq!(lines(11), "twelve\nthirteen\nfourteen\n");
         assert_eq!(lines(13), "fourteen\n");
         assert_eq!(lines(14), "");
+        let some = |most| backlog.beyond(at(10), most).len();
+        assert_eq!((some(0), some(22), some(23), some(32)), (1, 1, 2, 3));
     }
 
     #[test]

@@ -268,6 +268,12 @@ pub(super) fn time_of(line: &[u8]) -> Option<u64> {
     between(line, r#","time":"#, b',')?.parse().ok()
 }
 
+/// OCSF's severity of a line; 0: unknown.
+pub(super) fn severity_of(line: &[u8]) -> u64 {
+    let severity = between(line, r#","severity_id":"#, b',').and_then(|digits| digits.parse().ok());
+    severity.unwrap_or_default()
+}
+
 /// Splits the hash off the end.
 fn hash_before(bytes: &[u8]) -> Option<(&[u8], [u8; DIGITS])> {
     let (rest, hash) = bytes.split_last_chunk::<DIGITS>()?;

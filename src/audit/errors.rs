@@ -27,7 +27,7 @@ pub enum OpenError {
     },
     /// The first record was not accepted.
     #[error(
-        "no audit output takes records: see that a file's disk has room, or that a pipe is read"
+        "no audit output takes records: see that a file's disk has room, that a pipe is read, or that the collector answers"
     )]
     Refused(#[from] NotAccepted),
     /// A thread can't be started.

@@ -11,10 +11,11 @@ use super::{
 };
 use crate::config::{Audit as Config, OnFailure};
 
-/// What `[audit]` says about files.
+/// What `[audit]` says about outputs.
 pub(super) const fn rules(config: &Config) -> Rules {
     Rules {
         durability: config.durability,
+        timeout: config.timeout,
         rotate_size: config.rotate_size,
         rotate_age: config.rotate_age,
         rotate_compress: config.rotate_compress,

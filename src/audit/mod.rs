@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! Event ─ ocsf ─▶ batch (a runtime's turn) ─▶ journal (order, chain) ─┬─▶ slot ─▶ file
-//!                                                                     └─▶ output (thread) ─▶ file, stream
+//!                                                                     └─▶ output (thread) ─▶ file, stream, collector
 //! ```
 
 mod backlog;
@@ -17,6 +17,7 @@ mod batch;
 mod chain;
 mod classes;
 mod collapse;
+mod collector;
 mod control;
 mod counters;
 mod errors;

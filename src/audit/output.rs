@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::{
     backlog::Sealed,
     chain::Link,
+    collector,
     journal::Shared,
     rotated::tidy,
     tail::last_link,
@@ -56,7 +57,7 @@ struct Keeper {
 fn compressor(output: &Output, rules: Rules) -> Option<std::sync::mpsc::Sender<()>> {
     let path = match output {
         Output::File(path) if rules.rotate_compress => path.clone(),
-        Output::File(_) | Output::Stderr | Output::Stdout => return None,
+        Output::File(_) | Output::Otlp(_) | Output::Stderr | Output::Stdout => return None,
     };
     let (sender, told) = std::sync::mpsc::channel();
     let name = path.clone();
@@ -117,6 +118,10 @@ impl Keeper {
     /// Waits for something to do; `None`: nothing ever again.
     fn next_job(&self) -> Option<Job> {
         let door = self.shared.doors.get(self.index)?;
+        let most = match self.output {
+            Output::Otlp(_) => collector::MOST,
+            Output::File(_) | Output::Stderr | Output::Stdout => usize::MAX,
+        };
         let mut journal = self.shared.lock();
         loop {
             let (tip, last) = (journal.tip, journal.closing);
@@ -146,7 +151,7 @@ impl Keeper {
             } else {
                 let (cursor, resumed) = (slot.cursor, !slot.is_live());
                 let (target, reopen) = (slot.target.take(), std::mem::take(&mut slot.reopen));
-                let sealed = journal.backlog.beyond(cursor);
+                let sealed = journal.backlog.beyond(cursor, most);
                 let before = sealed.first().map_or(tip, |first| first.before);
                 // it may have the first of them in part
                 let before = if before.sequence < cursor.sequence {
@@ -222,9 +227,9 @@ impl Keeper {
         }
         let missed = job.before.sequence.saturating_sub(job.cursor.sequence);
         let mut text = Vec::new();
-        // who reads a stream that broke may be another than before; in a file that goes on, a
+        // who takes what is sent after a break may be another than before; in a file that goes on, a
         // header that says nothing new could be taken out unnoticed
-        let resumed = job.resumed && matches!(target, Target::Stream(_));
+        let resumed = job.resumed && !matches!(target, Target::File(_));
         if target.is_fresh() || resumed || missed > 0 {
             let mut body = Vec::new();
             shared.form.header(&shared.chain, missed, &mut body);

@@ -112,7 +112,12 @@ impl Slot {
         };
         // what is open may be what is broken
         self.reopen = true;
-        self.retry_at = Instant::now().checked_add(self.backoff);
+        let wait = match fault {
+            Fault::NotTaken(failure) => failure.retry_after(),
+            Fault::Closed | Fault::Deleted | Fault::Io(_) => None,
+        };
+        let wait = wait.map_or(self.backoff, |asked| asked.max(self.backoff));
+        self.retry_at = Instant::now().checked_add(wait);
         self.backoff = self.backoff.saturating_mul(2).min(BACKOFF.1);
         news
     }

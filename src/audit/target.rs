@@ -2,13 +2,18 @@
 
 use std::{io, path::Path, time::Duration};
 
-use super::{file::LogFile, stream::Stream, tail::Tail};
-use crate::config::{Durability, Output};
+use super::{collector::Collector, file::LogFile, stream::Stream, tail::Tail};
+use crate::{
+    config::{Durability, Output},
+    otlp::Failure,
+};
 
-/// What `[audit]` says about files.
+/// What `[audit]` says about outputs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) durability: Durability,
+    /// A collector that takes longer has not accepted.
+    pub(super) timeout: Duration,
     /// A file that would grow past this is rotated.
     pub(super) rotate_size: Option<u64>,
     /// One whose first record is older than this is rotated.
@@ -22,6 +27,8 @@ pub(super) struct Rules {
 /// Something that is open for appending.
 #[derive(Debug)]
 pub(super) enum Target {
+    /// A collector.
+    Collector(Box<Collector>),
     /// A regular file at a path.
     File(LogFile),
     /// Anything else.
@@ -49,6 +56,9 @@ pub(super) enum Fault {
     /// The reader is gone for good.
     #[error("the reader closed it")]
     Closed,
+    /// The collector doesn't take them.
+    #[error(transparent)]
+    NotTaken(#[from] Failure),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -74,14 +84,17 @@ impl Broken {
 impl Target {
     /// Opens an output. May take its time.
     pub(super) fn open(output: &Output, rules: Rules) -> io::Result<Opened> {
-        let stream = match output {
-            Output::File(path) if is_special(path)? => Stream::open(path)?,
+        let target = match output {
+            Output::File(path) if is_special(path)? => Self::Stream(Stream::open(path)?),
             Output::File(path) => return LogFile::open(path, rules),
-            Output::Stderr => Stream::stderr()?,
-            Output::Stdout => Stream::stdout()?,
+            Output::Otlp(settings) => {
+                Self::Collector(Box::new(Collector::open(settings, rules.timeout)?))
+            }
+            Output::Stderr => Self::Stream(Stream::stderr()?),
+            Output::Stdout => Self::Stream(Stream::stdout()?),
         };
         Ok(Opened {
-            target: Self::Stream(stream),
+            target,
             tail: Tail::default(),
             chain: None,
             torn: None,
@@ -91,6 +104,7 @@ impl Target {
     /// Whether an append may happen on a thread that serves requests.
     pub(super) const fn is_prompt(&self) -> bool {
         match self {
+            Self::Collector(_) => false,
             Self::File(file) => file.is_prompt(),
             Self::Stream(stream) => stream.is_regular(),
         }
@@ -99,6 +113,7 @@ impl Target {
     /// Whether it must begin with a header still.
     pub(super) const fn is_fresh(&self) -> bool {
         match self {
+            Self::Collector(collector) => collector.is_fresh(),
             Self::File(file) => file.is_fresh(),
             Self::Stream(stream) => stream.is_fresh(),
         }
@@ -108,13 +123,14 @@ impl Target {
     pub(super) fn is_full(&self, more: usize) -> bool {
         match self {
             Self::File(file) => file.is_full(more),
-            Self::Stream(_) => false,
+            Self::Collector(_) | Self::Stream(_) => false,
         }
     }
 
     /// Appends whole lines.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), Broken> {
         match self {
+            Self::Collector(collector) => collector.append(lines),
             Self::File(file) => file.append(lines),
             Self::Stream(stream) => stream.append(lines),
         }
@@ -124,7 +140,7 @@ impl Target {
     pub(super) fn due_in(&self) -> Option<Duration> {
         match self {
             Self::File(file) => file.due_in(),
-            Self::Stream(_) => None,
+            Self::Collector(_) | Self::Stream(_) => None,
         }
     }
 
@@ -133,13 +149,15 @@ impl Target {
     pub(super) fn rotate(&mut self, sequence: u64) -> bool {
         match self {
             Self::File(file) => file.rotate(sequence),
-            Self::Stream(_) => false,
+            Self::Collector(_) | Self::Stream(_) => false,
         }
     }
 
     /// Whether opening it again may help: standard output is what it is.
     pub(super) const fn reopens(&self) -> bool {
         match self {
+            // each attempt connects where it must
+            Self::Collector(_) => false,
             Self::File(_) => true,
             Self::Stream(stream) => stream.is_named(),
         }
@@ -149,7 +167,7 @@ impl Target {
     pub(super) fn sync(&mut self) -> io::Result<()> {
         match self {
             Self::File(file) => file.sync(),
-            Self::Stream(_) => Ok(()),
+            Self::Collector(_) | Self::Stream(_) => Ok(()),
         }
     }
 }

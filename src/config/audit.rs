@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::secret::SecretSource;
+use super::{collector::Collector, secret::SecretSource};
 
 /// `[audit]`.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Audit {
 pub enum Output {
     /// A file, appended to, mode 0600.
     File(PathBuf),
+    /// A collector, by OTLP.
+    Otlp(Collector),
     /// The standard error.
     Stderr,
     /// The standard output.
@@ -56,6 +58,7 @@ impl Output {
     pub fn name(&self) -> &Path {
         match self {
             Self::File(path) => path,
+            Self::Otlp(_) => Path::new("otlp"),
             Self::Stderr => Path::new("stderr"),
             Self::Stdout => Path::new("stdout"),
         }

@@ -4,7 +4,7 @@ use super::{Loaded, entries::Entry};
 
 /// What can't change while the gateway runs: sockets, stores, open files, and the keys under
 /// which what is there was written.
-const FIXED: [&str; 9] = [
+const FIXED: [&str; 10] = [
     "listen",
     "admin",
     "limits.store",
@@ -14,6 +14,7 @@ const FIXED: [&str; 9] = [
     "limits.key_file",
     "audit",
     "telemetry.log_format",
+    "telemetry.otlp_endpoint",
 ];
 
 /// The keys whose values differ, in the order of the reference.

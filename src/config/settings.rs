@@ -10,6 +10,7 @@ use rustls::RootCertStore;
 use super::{
     audit::Audit,
     caller::Caller,
+    collector::Collector,
     pattern::Pattern,
     proxies::TrustedProxies,
     secret::SecretSource,
@@ -299,6 +300,8 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// tracing-subscriber's filter; `RUST_LOG` wins.
     pub log: String,
+    /// Takes traces, and audit records beside the outputs of [`Audit`].
+    pub collector: Option<Collector>,
 }
 
 /// How logs are written.

@@ -61,7 +61,7 @@ fn default_section(text: &mut String, section: &Section) {
             };
             line(text, &heading);
             for key in keys() {
-                comment(text, prefix, &doc(key));
+                comment(text, prefix, key.doc);
                 let without = if key.default.is_empty() && prefix.is_empty() {
                     "# "
                 } else {
@@ -73,14 +73,6 @@ fn default_section(text: &mut String, section: &Section) {
                 );
             }
         }
-    }
-}
-
-/// What the key is for, and whether it is for anything yet.
-pub(super) fn doc(key: &Key) -> String {
-    match key.is_available() {
-        true => key.doc.to_owned(),
-        false => format!("{} Not available in this version.", key.doc),
     }
 }
 

@@ -12,11 +12,13 @@ fn floors(library: &str) -> BTreeMap<String, u32> {
     let table = library.split("```").nth(1).unwrap();
     let mut floors = BTreeMap::new();
     for line in table.lines().filter_map(|line| line.strip_prefix("//! ")) {
-        let mut parts = line.splitn(3, "  ");
-        let Some(floor) = parts.next().and_then(|floor| floor.trim().parse().ok()) else {
+        let Some((floor, rest)) = line.split_once(' ') else {
             continue;
         };
-        for module in parts.next().unwrap().split('·') {
+        let Ok(floor) = floor.parse() else {
+            continue;
+        };
+        for module in rest.trim_start().split("  ").next().unwrap().split('·') {
             let known = floors.insert(module.trim().to_owned(), floor);
             assert_eq!(known, None, "{module} is in the table twice");
         }

@@ -14,6 +14,7 @@
 
 mod address;
 mod admin;
+mod audit_collector;
 mod audit_commands;
 mod audit_crash;
 mod audit_faults;

@@ -4,9 +4,10 @@ use std::{num::NonZeroU32, path::Path};
 
 use secrecy::ExposeSecret;
 
-use super::Reader;
+use super::{Reader, telemetry::ENDPOINT};
 use crate::config::{
     audit::{Audit, Durability, EmailForm, OnFailure, Output},
+    collector::Collector,
     nearest::did_you_mean,
     secret::SecretSource,
 };
@@ -26,8 +27,8 @@ pub(super) fn keys(reader: &mut Reader<'_>) -> (Option<SecretSource>, Vec<Secret
     (key, previous_keys(reader))
 }
 
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<Audit> {
-    let outputs = outputs(reader);
+pub(super) fn read(reader: &mut Reader<'_>, collector: Option<&Collector>) -> Option<Audit> {
+    let outputs = outputs(reader, collector);
     let durability = match reader.text("audit.durability") {
         "synced" => Durability::Synced,
         _written => Durability::Written,
@@ -89,15 +90,23 @@ fn previous_keys(reader: &mut Reader<'_>) -> Vec<SecretSource> {
     sources
 }
 
-fn outputs(reader: &mut Reader<'_>) -> Vec<Output> {
+fn outputs(reader: &mut Reader<'_>, collector: Option<&Collector>) -> Vec<Output> {
     const KEY: &str = "audit.output";
     let written = reader.list(KEY);
     if written.is_empty() {
-        reader.problem(KEY, "is empty", "write stdout, stderr or a file's path");
+        reader.problem(
+            KEY,
+            "is empty",
+            "write stdout, stderr, otlp or a file's path",
+        );
     }
     let mut outputs = Vec::new();
     for text in written {
-        match output(text) {
+        // what is wrong with an endpoint that is given was told already
+        if text == "otlp" && collector.is_none() && reader.given(ENDPOINT).is_some() {
+            continue;
+        }
+        match output(text, collector) {
             Ok(output) if outputs.contains(&output) => {
                 reader.problem(KEY, format!("{text:?} stands there twice"), "name it once");
             }
@@ -105,11 +114,19 @@ fn outputs(reader: &mut Reader<'_>) -> Vec<Output> {
             Err((what, mend)) => reader.problem(KEY, format!("{text:?} {what}"), mend),
         }
     }
+    // a collector takes records wherever else they go
+    let beside = collector.cloned().map(Output::Otlp);
+    outputs.extend(beside.filter(|_| !written.iter().any(|text| text == "otlp")));
     outputs
 }
 
-fn output(text: &str) -> Result<Output, (String, String)> {
+fn output(text: &str, collector: Option<&Collector>) -> Result<Output, (String, String)> {
     match text {
+        "otlp" => {
+            let mend = format!("name it in {ENDPOINT}, such as http://collector:4318");
+            let collector = collector.cloned().map(Output::Otlp);
+            return collector.ok_or_else(|| ("has no collector".into(), mend));
+        }
         "stdout" => return Ok(Output::Stdout),
         "stderr" => return Ok(Output::Stderr),
         _path => {}
@@ -117,9 +134,8 @@ fn output(text: &str) -> Result<Output, (String, String)> {
     let path = Path::new(text);
     // A misspelt stdout would otherwise be a file of that name, wherever we were started.
     if !path.is_absolute() {
-        let otherwise =
-            "write stdout, stderr or an absolute path such as /var/log/mfa-gateway/audit.jsonl";
-        let mend = did_you_mean(text, ["stdout", "stderr"], otherwise);
+        let otherwise = "write stdout, stderr, otlp or an absolute path such as /var/log/mfa-gateway/audit.jsonl";
+        let mend = did_you_mean(text, ["stdout", "stderr", "otlp"], otherwise);
         return Err(("is no output".into(), mend));
     }
     if path.is_dir() {
@@ -139,7 +155,7 @@ fn synced(reader: &mut Reader<'_>, outputs: &[Output]) {
     const KEY: &str = "audit.durability";
     let file = |output: &Output| match output {
         Output::File(_) => true,
-        Output::Stderr | Output::Stdout => false,
+        Output::Otlp(_) | Output::Stderr | Output::Stdout => false,
     };
     if !outputs.iter().any(file) && !reader.problems.touch("audit.output") {
         reader.problem(
@@ -150,8 +166,8 @@ fn synced(reader: &mut Reader<'_>, outputs: &[Output]) {
     } else if !outputs.iter().all(file) {
         reader.warn(
             KEY,
-            "a record that only stdout or stderr has taken counts as kept, though it is on no disk",
-            "keep only files in audit.output",
+            "a record that only stdout, stderr or a collector has taken counts as kept, though it may be on no disk",
+            "keep only files in audit.output, and no telemetry.otlp_endpoint",
         );
     }
 }

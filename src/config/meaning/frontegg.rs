@@ -206,8 +206,8 @@ fn header(reader: &mut Reader<'_>, key: &str) -> Option<HeaderValue> {
 
 /// What is believed: the certificates in the file that `key` names, else the system's.
 pub(super) fn roots(reader: &mut Reader<'_>, key: &str) -> Option<Arc<RootCertStore>> {
-    let mut roots = RootCertStore::empty();
     if let Some(file) = reader.path(key) {
+        let mut roots = RootCertStore::empty();
         for certificate in certificates(reader, key, &file)? {
             if let Err(error) = roots.add(certificate) {
                 let what = format!(
@@ -220,6 +220,17 @@ pub(super) fn roots(reader: &mut Reader<'_>, key: &str) -> Option<Arc<RootCertSt
         }
         return Some(Arc::new(roots));
     }
+    let mend = format!("set {key}");
+    system_roots(reader, key, &mend)
+}
+
+/// The system's, for what `key` names.
+pub(super) fn system_roots(
+    reader: &mut Reader<'_>,
+    key: &str,
+    mend: &str,
+) -> Option<Arc<RootCertStore>> {
+    let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     let (added, _unusable) = roots.add_parsable_certificates(system.certs);
     if added == 0 {
@@ -230,7 +241,7 @@ pub(super) fn roots(reader: &mut Reader<'_>, key: &str) -> Option<Arc<RootCertSt
                 "this machine has no certificates to believe{}",
                 why.unwrap_or_default()
             ),
-            format!("install the package ca-certificates, or set {key}"),
+            format!("install the package ca-certificates, or {mend}"),
         );
         return None;
     }

@@ -14,9 +14,9 @@ mod listen;
 mod redis;
 mod routes;
 mod subject;
+mod telemetry;
 mod tls;
 mod tokens;
-mod unavailable;
 
 pub use routes::Verdict;
 
@@ -28,10 +28,8 @@ use super::{
     Admin, Settings, Shutdown,
     entries::{Entries, Entry},
     meant::Meant,
-    nearest::did_you_mean,
     problem::{Origin, Problem, Problems},
     secret::SecretSource,
-    settings::{LogFormat, Telemetry},
 };
 use crate::model::Quota;
 
@@ -97,7 +95,6 @@ pub(super) fn settings(
         problems,
         warnings: Vec::new(),
     };
-    unavailable::check(&mut reader);
     let callers = callers::read(&mut reader);
     let listen = listen::listeners(&mut reader, !callers.is_empty());
     let admin = listen::admin(&mut reader);
@@ -110,8 +107,9 @@ pub(super) fn settings(
     callers::agree(&mut reader, &callers, &routes, &subject);
     let kubernetes = tokens::kubernetes(&mut reader, &callers);
     let limits = limits::read(&mut reader, &listen, &callers);
-    let audit = audit::read(&mut reader);
-    let telemetry = telemetry(&mut reader);
+    let collector = telemetry::collector(&mut reader);
+    let audit = audit::read(&mut reader, collector.as_ref());
+    let telemetry = telemetry::read(&mut reader, collector);
     let shutdown = Shutdown {
         delay: reader.duration("shutdown.delay"),
         timeout: reader.duration("shutdown.timeout"),
@@ -137,36 +135,6 @@ pub(super) fn settings(
             Ok((settings, reader.warnings))
         }
         (_, _, _, _, _) => Err(reader.problems),
-    }
-}
-
-fn telemetry(reader: &mut Reader<'_>) -> Telemetry {
-    const FILTER: &str = "telemetry.log";
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let log = reader.text(FILTER);
-    // A misspelt level would be read as the name of a module, and everything else be off.
-    let slip = log.split(',').map(str::trim).find(|directive| {
-        !directive.contains(['=', ':', '['])
-            && !LEVELS.contains(&directive.to_lowercase().as_str())
-            && *directive != "mfa_gateway"
-    });
-    if let Some(slip) = slip {
-        let mend = did_you_mean(slip, LEVELS, "write a level such as info, or module=level");
-        reader.problem(FILTER, format!("{slip:?} is no level"), mend);
-    } else if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(log) {
-        reader.problem(
-            FILTER,
-            format!("is no filter: {error}"),
-            "write it like info or warn,mfa_gateway=debug",
-        );
-    }
-    Telemetry {
-        log_format: match reader.text("telemetry.log_format") {
-            "json" => LogFormat::Json,
-            "text" => LogFormat::Text,
-            _auto => LogFormat::Auto,
-        },
-        log: log.to_owned(),
     }
 }
 

@@ -2,10 +2,7 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use super::{
-    super::{show::doc, *},
-    World,
-};
+use super::{super::*, World};
 
 /// Compares a file of the repository with what it should hold, or with UPDATE_EXPECT=1
 /// in the environment writes it.
@@ -54,7 +51,7 @@ fn the_reference_lists_every_key() {
         )
         .unwrap();
         for key in keys() {
-            let (path, is, about) = (key.path, key.kind.article(), doc(key));
+            let (path, is, about) = (key.path, key.kind.article(), key.doc);
             let default = match key.default {
                 "" | "\"\"" => String::new(),
                 default => format!("`{default}`"),

@@ -8,6 +8,7 @@ mod audit;
 mod builder;
 mod call;
 mod client;
+mod collector;
 mod invariants;
 mod life;
 mod patience;
@@ -31,6 +32,7 @@ pub(crate) use self::{
     builder::Builder,
     call::{Call, Reply, recover},
     client::{Client, Connection},
+    collector::{Collector, Mood, attributes},
     invariants::CODES,
     patience::{eventually, patience, within},
     program::Program,
