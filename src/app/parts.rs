@@ -21,7 +21,10 @@ use crate::{
     gateway::{Entrance, Gateway, Secrets, Services},
     limit::{HashKey, Limiter, LimitsError, NoRandomness, StoreLink, TlsError},
     net::{Connector, SetupError},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        traces::{Exporter, ExporterError, Traces},
+    },
     upstream::{AddressProof, Upstream},
 };
 
@@ -61,6 +64,9 @@ pub enum StartError {
     /// A listener's certificate can't be used.
     #[error("listen.tls: {0}")]
     Tls(#[from] IdentityError),
+    /// Traces can't be exported.
+    #[error(transparent)]
+    Traces(#[from] ExporterError),
 }
 
 /// What serves, and what it shares.
@@ -80,6 +86,8 @@ pub(super) struct Parts {
     telling: JoinSet<()>,
     /// Of the keys that tokens are verified with.
     key_keepers: JoinSet<()>,
+    /// Takes traces to the collector.
+    exporter: Option<Exporter>,
     /// The accepting thread's.
     pub(super) here: Worker,
     /// The other threads'.
@@ -114,11 +122,13 @@ impl Parts {
         let secrets = secrets(settings)?;
         let metrics = Arc::new(Metrics::new());
         let (token_keys, key_keepers) = keys::keep(settings)?;
+        let (traces, exporter) = exporter(settings, &metrics)?.unzip();
         let services = Services {
             limiter,
             credentials,
             token_keys,
             metrics: Arc::clone(&metrics),
+            traces,
         };
         let audit = AuditLog::open(&settings.audit, settings.frontegg.region).await?;
 
@@ -152,6 +162,7 @@ impl Parts {
             sweeping,
             telling,
             key_keepers: keys::run(key_keepers),
+            exporter,
             here,
             others,
         })
@@ -230,6 +241,9 @@ impl Parts {
         self.key_keepers.shutdown().await;
         for (thread, _worker) in self.others {
             thread.join();
+        }
+        if let Some(exporter) = self.exporter {
+            exporter.end().await;
         }
         if let Err(error) = self.audit.close().await {
             tracing::error!(%error, "the audit log is not whole");
@@ -332,6 +346,15 @@ pub(super) fn doors(listens: &[Listen]) -> Result<Doors, StartError> {
         identities.extend(identity);
     }
     Ok((doors, rooms, identities))
+}
+
+fn exporter(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<(Traces, Exporter)>, ExporterError> {
+    let collector = settings.telemetry.collector.as_ref();
+    let start = |collector| Exporter::start(collector, Arc::clone(metrics));
+    collector.map(start).transpose()
 }
 
 fn secrets(settings: &Settings) -> Result<Secrets, StartError> {

@@ -4,8 +4,14 @@ use std::sync::Arc;
 
 use super::who::TokenKeys;
 use crate::{
-    caller::Callers, client::Source, credential::Credentials, event::Peer, limit::Limiter,
-    model::Proof, telemetry::metrics::Metrics, upstream::AddressProof,
+    caller::Callers,
+    client::Source,
+    credential::Credentials,
+    event::Peer,
+    limit::Limiter,
+    model::Proof,
+    telemetry::{metrics::Metrics, traces::Traces},
+    upstream::AddressProof,
 };
 
 /// What the gateway works with besides its settings. Made once; it outlives every reload.
@@ -19,6 +25,8 @@ pub struct Services {
     pub token_keys: TokenKeys,
     /// Counts everything.
     pub metrics: Arc<Metrics>,
+    /// Takes spans, where there is a collector.
+    pub traces: Option<Traces>,
 }
 
 /// What was read from the files that the settings name. Read again when they change.

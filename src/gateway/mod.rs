@@ -142,8 +142,7 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let (head, incoming) = request.into_parts();
-        let (audit, metrics) = (&self.audit, &self.services.metrics);
-        let mut trail = Trail::start(audit, metrics, connection.peer, &head.headers);
+        let mut trail = Trail::start(&self.audit, &self.services, connection.peer, &head);
         let admitted = self.admit(&mut trail, entrance, connection, &head, incoming);
         match admitted.await {
             Ok(admission) => Finish::new(self.exchange(trail, head, admission)).await,
@@ -325,6 +324,7 @@ impl Gateway {
             client: admission.client,
             request_id: trail.request_id(),
             caller_headers: &head.headers,
+            trace: trail.exchange(),
             body: &admission.body,
         };
         let request = self.blueprint.build(outgoing, credential);

@@ -11,10 +11,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, StatusCode};
+use http::{StatusCode, request::Parts};
 use tokio::time::Instant;
 
-use super::rejection::Rejection;
+use super::{given::Services, rejection::Rejection};
 use crate::{
     audit::{Audit, NotAccepted},
     body::Checked,
@@ -22,7 +22,10 @@ use crate::{
     model::{CallerName, RequestId, UserId},
     route::{Operation, RouteMatch},
     subject::Subject,
-    telemetry::metrics::{InFlight, Metrics},
+    telemetry::{
+        metrics::{InFlight, Metrics},
+        traces::{Onward, Trace},
+    },
 };
 
 /// The guard of one request's record.
@@ -31,23 +34,22 @@ pub(super) struct Trail {
     began: Instant,
     audit: Audit,
     metrics: Arc<Metrics>,
+    /// `None` where nobody wants it.
+    trace: Option<Box<Trace>>,
     ended: bool,
     _in_flight: InFlight,
 }
 
 impl Trail {
     /// From here on one record of the request's end is certain.
-    pub(super) fn start(
-        audit: &Audit,
-        metrics: &Arc<Metrics>,
-        peer: Peer,
-        headers: &HeaderMap,
-    ) -> Self {
-        let mut theirs = headers.get_all("x-request-id").iter();
+    pub(super) fn start(audit: &Audit, services: &Services, peer: Peer, head: &Parts) -> Self {
+        let mut theirs = head.headers.get_all("x-request-id").iter();
+        let (request_id, metrics) = (RequestId::new(), &services.metrics);
+        let traces = services.traces.as_ref();
         Self {
             event: Event {
                 start: SystemTime::now(),
-                request_id: RequestId::new(),
+                request_id,
                 caller_request_id: theirs.next().cloned(),
                 peer,
                 client: None,
@@ -69,6 +71,7 @@ impl Trail {
             began: Instant::now(),
             audit: audit.clone(),
             metrics: Arc::clone(metrics),
+            trace: traces.and_then(|traces| traces.begin(request_id, head)),
             ended: false,
             _in_flight: metrics.enter(),
         }
@@ -123,8 +126,16 @@ impl Trail {
         self.event.limit = note;
     }
 
+    /// It is about to be sent; how the vendor is told of the trace, where there is one.
+    pub(super) fn exchange(&mut self) -> Option<Onward> {
+        self.trace.as_mut().map(|trace| trace.exchange())
+    }
+
     /// What came of sending it. A second try without an answer doesn't hide the first one's.
     pub(super) fn upstream(&mut self, note: UpstreamNote) {
+        if let Some(trace) = &mut self.trace {
+            trace.exchanged(&note, self.began.elapsed());
+        }
         if note.status.is_some() || self.event.upstream.is_none() {
             self.event.upstream = Some(note);
         }
@@ -181,6 +192,9 @@ impl Trail {
         self.ended = true;
         self.event.duration = self.began.elapsed();
         self.metrics.request(&self.event);
+        if let Some(trace) = self.trace.take() {
+            trace.end(&self.event);
+        }
         tracing::debug!(
             request_id = %self.event.request_id,
             operation = self.event.operation.map(Operation::name),

@@ -120,6 +120,12 @@ impl RequestId {
         Self(Uuid::now_v7())
     }
 
+    /// Its 16 bytes, of which at least half are random.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
     /// Writes the usual 36 characters into `buffer`.
     pub fn encode(self, buffer: &mut [u8; 36]) -> &str {
         self.0.hyphenated().encode_lower(buffer)

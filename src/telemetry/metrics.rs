@@ -33,6 +33,7 @@ pub struct Metrics {
     credential_expiry: Gauge,
     audit_records: Family<RecordLabels, Counter>,
     audit_appends: Family<OutputLabel, Counter>,
+    spans: Family<ResultLabel, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
     in_flight: Gauge,
@@ -107,6 +108,7 @@ impl Metrics {
             credential_expiry: Gauge::default(),
             audit_records: Family::default(),
             audit_appends: Family::default(),
+            spans: Family::default(),
             connections: Gauge::default(),
             in_flight: Gauge::default(),
             config_reload_success: Gauge::default(),
@@ -177,6 +179,7 @@ impl Metrics {
     fn register_process(&self, registry: &mut Registry) {
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", version);
+        registry.register("spans", "Spans by what became of them", self.spans.clone());
         registry.register(
             "connections",
             "Connections that are open",
@@ -227,6 +230,14 @@ impl Metrics {
         self.limit_decisions
             .get_or_create(&DecisionLabels { limit, decision })
             .inc();
+    }
+
+    /// Counts spans that were `exported`, that the collector did not take (`failed`), or for which
+    /// there was no room (`dropped`).
+    pub fn spans(&self, result: &'static str, count: u64) {
+        self.spans
+            .get_or_create(&ResultLabel { result })
+            .inc_by(count);
     }
 
     /// All of them as text.

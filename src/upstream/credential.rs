@@ -54,6 +54,7 @@ mod tests {
             client: None,
             request_id: RequestId::new(),
             caller_headers: &caller_headers,
+            trace: None,
             body: &Bytes::new(),
         };
         let request = Blueprint::new(&settings, &headers, None).build(outgoing, credential);

@@ -15,8 +15,8 @@ pub(super) static FORWARDED_ALWAYS: [HeaderName; 8] = [
     ACCEPT_LANGUAGE,
     CONTENT_TYPE,
     USER_AGENT,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
+    TRACEPARENT,
+    TRACESTATE,
     HeaderName::from_static("x-frontegg-sdk"),
     HeaderName::from_static("x-frontegg-framework"),
 ];
@@ -28,6 +28,8 @@ pub(super) const HEADERS_VERIFIER: HeaderName =
     HeaderName::from_static("x-frontegg-headers-verifier");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const TENANT_ID: HeaderName = HeaderName::from_static("frontegg-tenant-id");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub(super) const USER_ID: HeaderName = HeaderName::from_static("frontegg-user-id");
 pub(super) const VENDOR_ID: HeaderName = HeaderName::from_static("frontegg-vendor-id");
 pub(super) const VENDOR_HOST: HeaderName = HeaderName::from_static("frontegg-vendor-host");

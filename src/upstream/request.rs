@@ -20,13 +20,14 @@ use super::{
     cookies,
     names::{
         APPLICATION_ID, ENVIRONMENT_ID, FORWARDED_ALWAYS, HOP_BY_HOP, OURS, REQUEST_ID, TENANT_ID,
-        USER_ID, VENDOR_HOST,
+        TRACEPARENT, TRACESTATE, USER_ID, VENDOR_HOST,
     },
 };
 use crate::{
     config::{Frontegg, Headers, Pattern},
     model::{RequestId, TenantId, UserId},
     route::{Operation, SubjectRule},
+    telemetry::traces::Onward,
 };
 
 /// What is the same for every request, prepared once. Cloning it for each worker is fine.
@@ -39,7 +40,7 @@ pub struct Blueprint {
 }
 
 /// A request as the gateway has checked it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Outgoing<'a> {
     /// What it is for; the method and the subject headers follow from it.
     pub operation: Operation,
@@ -55,6 +56,8 @@ pub struct Outgoing<'a> {
     pub request_id: RequestId,
     /// What the caller sent.
     pub caller_headers: &'a HeaderMap,
+    /// The trace that it belongs to; `None`: what the caller says of one goes on as it is.
+    pub trace: Option<Onward>,
     /// The body that was checked.
     pub body: &'a Bytes,
 }
@@ -146,6 +149,12 @@ impl Blueprint {
                 headers.append(name, value.clone());
             }
         }
+        if let Some(trace) = outgoing.trace {
+            headers.insert(TRACEPARENT, trace.traceparent);
+            if trace.is_root {
+                headers.remove(TRACESTATE);
+            }
+        }
         if let Some(cookies) = cookies::matching(&self.cookies, outgoing.caller_headers) {
             headers.insert(COOKIE, cookies);
         }
@@ -228,6 +237,7 @@ mod tests {
             client: None,
             request_id: RequestId::new(),
             caller_headers,
+            trace: None,
             body: &Bytes::from_static(b"{}"),
         };
         blueprint
@@ -329,6 +339,7 @@ mod tests {
             client: None,
             request_id: RequestId::new(),
             caller_headers: &caller,
+            trace: None,
             body: &Bytes::from_static(b"canary"),
         };
         let request = blueprint(&[], &["*"]).build(outgoing, &bearer_for_tests("canary"));

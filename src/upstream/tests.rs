@@ -56,6 +56,7 @@ impl Rig {
             user: None,
             request_id: RequestId::new(),
             caller_headers: &caller_headers,
+            trace: None,
             body: &Bytes::from_static(b"{}"),
         };
         self.blueprint

@@ -13,7 +13,7 @@ use mfa_gateway::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Call, Client, Raw, Reply, Rig, eventually};
+use crate::support::{Call, Client, Collector, Raw, Reply, Rig, eventually};
 
 /// In every secret, and nowhere else.
 const CANARY: &str = "c4n4ry";
@@ -35,6 +35,7 @@ fn planted(call: Call) -> Call {
         "user-agent",
         "accept-language",
         "traceparent",
+        "tracestate",
     ] {
         call = call.header(name, &canary(name));
     }
@@ -156,7 +157,7 @@ async fn provoke_with_bytes(rig: &Rig) -> Vec<Vec<u8>> {
 }
 
 /// A gateway all of whose secrets are canaries.
-async fn start() -> Rig {
+async fn start(collector: &Collector) -> Rig {
     let builder = Rig::builder();
     let key = builder.file("api-key", &canary("api-key"));
     builder
@@ -166,6 +167,7 @@ async fn start() -> Rig {
         .env("FRONTEGG_API_KEY", &canary("environment"))
         .env("UNRELATED", &canary("unrelated"))
         .set("frontegg.api_key_file", &format!("'{key}'"))
+        .set("telemetry.otlp_endpoint", &collector.endpoint())
         .set("frontegg.request_timeout", "'1s'")
         .set("listen.header_timeout", "'300ms'")
         .set("limits.mode", "'observe'")
@@ -216,23 +218,9 @@ async fn reload_badly(rig: &Rig) {
     }
 }
 
-#[tokio::test]
-async fn no_secret_is_ever_told() {
-    let mut rig = start().await;
-    let mut told: Vec<(String, Vec<u8>)> = Vec::new();
-    for reply in provoke(&rig).await {
-        told.push((
-            "an answer".to_owned(),
-            format!("{:?}", reply.headers).into(),
-        ));
-        told.push(("an answer".to_owned(), reply.body.into()));
-    }
-    let devices = call_of(Operation::UserDevices).on_behalf_of(&BARBARA);
-    rig.call(devices).await.assert_passed(200);
-    for answer in provoke_with_bytes(&rig).await {
-        told.push(("an answer to bytes".to_owned(), answer));
-    }
-    reload_badly(&rig).await;
+/// What the admin listener tells, to anyone and to who holds its key.
+async fn asked(rig: &Rig) -> Vec<(String, Vec<u8>)> {
+    let mut told = Vec::new();
     for target in [
         "/metrics",
         "/config",
@@ -251,6 +239,42 @@ async fn no_secret_is_ever_told() {
         told.push((target.to_owned(), open.body.into()));
         told.push((target.to_owned(), shown.body.into()));
     }
+    told
+}
+
+/// All that a collector was sent.
+fn collected(collector: &Collector) -> Vec<(String, Vec<u8>)> {
+    let mut told = Vec::new();
+    for path in ["/v1/logs", "/v1/traces"] {
+        let sent = collector.sent_to(path);
+        assert!(!sent.is_empty(), "the collector got nothing at {path}");
+        for (head, body) in sent {
+            told.push((format!("a head to {path}"), head.into()));
+            told.push((format!("a message to {path}"), body.into()));
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn no_secret_is_ever_told() {
+    let collector = Collector::start().await;
+    let mut rig = start(&collector).await;
+    let mut told: Vec<(String, Vec<u8>)> = Vec::new();
+    for reply in provoke(&rig).await {
+        told.push((
+            "an answer".to_owned(),
+            format!("{:?}", reply.headers).into(),
+        ));
+        told.push(("an answer".to_owned(), reply.body.into()));
+    }
+    let devices = call_of(Operation::UserDevices).on_behalf_of(&BARBARA);
+    rig.call(devices).await.assert_passed(200);
+    for answer in provoke_with_bytes(&rig).await {
+        told.push(("an answer to bytes".to_owned(), answer));
+    }
+    reload_badly(&rig).await;
+    told.extend(asked(&rig).await);
     told.push(("the process list".to_owned(), rig.gateway.command_line()));
     rig.gateway.signal(Signal::TERM);
     rig.gateway.end().await;
@@ -260,6 +284,8 @@ async fn no_secret_is_ever_told() {
         "the audit log".to_owned(),
         fs::read(rig.path("audit.log")).unwrap(),
     ));
+
+    told.extend(collected(&collector));
 
     let received = rig.vendor.received();
     let tokens: Vec<_> = received

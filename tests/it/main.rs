@@ -43,4 +43,5 @@ mod shown_by;
 mod signals;
 mod smuggling;
 mod support;
+mod traces;
 mod user_tokens;

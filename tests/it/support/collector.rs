@@ -143,6 +143,11 @@ impl Collector {
         self.seen.lock().unwrap().logs.clone()
     }
 
+    /// The spans that it took.
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        self.seen.lock().unwrap().spans.clone()
+    }
+
     /// What the last message said of who sent it.
     pub(crate) fn resource(&self) -> HashMap<String, String> {
         let seen = self.seen.lock().unwrap();
