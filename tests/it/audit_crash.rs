@@ -56,12 +56,14 @@ async fn load(client: Client, answered: Arc<Mutex<Vec<String>>>) {
     }
 }
 
-/// All files of the log.
+/// All files of the log. One that was compressed may still be there beside its compressed form,
+/// where the gateway died, or ended, before it could delete it.
 fn log_of(rig: &Rig) -> Vec<Input> {
     let entries = fs::read_dir(rig.folder.path()).unwrap();
     let is_log = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
-        name.starts_with("audit.log")
+        let packed = path.with_file_name(format!("{name}.gz"));
+        name.starts_with("audit.log") && !packed.exists()
     };
     let paths = entries.map(|entry| entry.unwrap().path()).filter(is_log);
     paths.map(Input::File).collect()

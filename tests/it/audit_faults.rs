@@ -4,17 +4,21 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use mfa_gateway::{
     audit::{Input, Keyring, Progress, verify},
     route::Operation,
-    sandbox::world::seed::ADA,
+    sandbox::{
+        vendor::Fault,
+        world::seed::{ADA, BARBARA},
+    },
 };
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 
-use crate::support::{Call, Program, Rig, eventually, leave_out};
+use crate::support::{Call, Client, Program, Rig, eventually, leave_out, recover};
 
 const KEY: &str = "an audit key for tests, 32 bytes long";
 
@@ -39,15 +43,14 @@ fn completed(path: &Path) -> usize {
     text.matches(r#""stage":"completed""#).count()
 }
 
-/// A small disk, until it is dropped.
-struct SmallDisk(PathBuf);
+/// A disk, until it is dropped.
+struct Disk(PathBuf);
 
-impl SmallDisk {
+impl Disk {
     /// `None` where this process may not mount one.
-    fn mount(at: &Path) -> Option<Self> {
-        fs::create_dir(at).unwrap();
+    fn mount(at: &Path, options: &str) -> Option<Self> {
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=128k", "none"])
+            .args(["-t", "tmpfs", "-o", options, "none"])
             .arg(at)
             .status();
         mounted
@@ -56,7 +59,7 @@ impl SmallDisk {
     }
 }
 
-impl Drop for SmallDisk {
+impl Drop for Disk {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
         assert!(
@@ -72,7 +75,8 @@ async fn a_full_disk_stops_everything_and_room_on_it_lets_it_go_on_with_nothing_
     for durability in ["'written'", "'synced'"] {
         let builder = Rig::builder();
         let disk = PathBuf::from(builder.folder()).join("disk");
-        let Some(mounted) = SmallDisk::mount(&disk) else {
+        fs::create_dir(&disk).unwrap();
+        let Some(mounted) = Disk::mount(&disk, "size=128k") else {
             return leave_out("a full disk: this process may not mount a small one");
         };
         let (path, filler) = (disk.join("audit.jsonl"), disk.join("filler"));
@@ -107,6 +111,94 @@ async fn a_full_disk_stops_everything_and_room_on_it_lets_it_go_on_with_nothing_
         verified(&path);
         drop((rig, mounted));
     }
+}
+
+#[tokio::test]
+async fn a_file_system_that_turns_read_only_stops_everything_until_it_can_be_written_again() {
+    let builder = Rig::builder();
+    let disk = PathBuf::from(builder.folder()).join("disk");
+    fs::create_dir(&disk).unwrap();
+    let path = disk.join("audit.jsonl");
+    let mut rig = builder
+        .set("audit.output", &format!("'{}'", path.display()))
+        .start()
+        .await;
+    rig.call(devices()).await.assert_passed(200);
+    // what is open for writing can't be made read-only, but another can come into its place
+    let Some(mounted) = Disk::mount(&disk, "ro") else {
+        return leave_out("a read-only file system: this process may not mount one");
+    };
+    rig.gateway.signal(Signal::USR1);
+    rig.until_probe("/readyz", 503).await;
+    let refused = rig.call(devices()).await;
+    refused.assert_refused(503, "audit-unavailable");
+    let lost = rig.gateway.logged("audit output lost", 1).await;
+    let error = lost[0]["error"].as_str().unwrap();
+    assert!(error.contains("Read-only file system"), "{error}");
+
+    drop(mounted);
+    rig.until_probe("/readyz", 200).await;
+    rig.call(devices()).await.assert_passed(200);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(refused.request_id()), "{text}");
+    rig.gateway.signal(Signal::TERM);
+    assert!(rig.gateway.end().await.success());
+    verified(&path);
+}
+
+#[tokio::test]
+async fn a_closed_standard_output_alone_ends_the_gateway_once_it_has_drained() {
+    let rig = Rig::start().await;
+    let file = rig.path("gateway.toml");
+    let arguments = [
+        "run",
+        "-c",
+        file.to_str().unwrap(),
+        "--set",
+        "audit.output=stdout",
+    ];
+    let (mut other, stdout) = Program::start_unread(arguments, &[]);
+    let listening = other.logged("listening", 1).await;
+    let client = Client::Tcp(listening[0]["address"].as_str().unwrap().parse().unwrap());
+    client.send(devices()).await.unwrap().assert_passed(200);
+    let slow = Fault::Slow(Duration::from_millis(500)).at(Operation::Recover);
+    rig.vendor.misbehave(slow.once());
+    let begun = {
+        let (client, call) = (client.clone(), recover(BARBARA.email, "wrong"));
+        tokio::spawn(async move { client.send(call).await.unwrap() })
+    };
+    rig.vendor
+        .until(|vendor| vendor.count(Operation::Recover) == 1)
+        .await;
+    drop(stdout);
+    let refused = client.send(devices()).await.unwrap();
+    refused.assert_refused(503, "audit-unavailable");
+    // what had begun is answered all the same
+    begun.await.unwrap().assert_passed(401);
+    assert_eq!(other.end().await.code(), Some(1));
+    let why = "no audit output takes records any more, and none can come back: draining";
+    other.logged(why, 1).await;
+}
+
+#[tokio::test]
+async fn a_closed_standard_output_beside_a_file_ends_nothing() {
+    let rig = Rig::start().await;
+    let (file, path) = (rig.path("gateway.toml"), rig.path("second.jsonl"));
+    let outputs = format!("audit.output=['stdout', '{}']", path.display());
+    let arguments = ["run", "-c", file.to_str().unwrap(), "--set", &outputs];
+    let (mut other, stdout) = Program::start_unread(arguments, &[]);
+    let listening = other.logged("listening", 1).await;
+    let client = Client::Tcp(listening[0]["address"].as_str().unwrap().parse().unwrap());
+    drop(stdout);
+    for _ in 0..3 {
+        client.send(devices()).await.unwrap().assert_passed(200);
+    }
+    other.logged("audit output lost", 1).await;
+    other.signal(Signal::TERM);
+    assert!(other.end().await.success());
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches(r#""event":"output-lost""#).count(), 1);
+    assert!(completed(&path) == 3 && verified(&path) > 6);
 }
 
 #[tokio::test]

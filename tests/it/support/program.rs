@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,6 +26,16 @@ impl Program {
         arguments: impl IntoIterator<Item = A>,
         environment: &[(String, String)],
     ) -> Self {
+        let (mut program, stdout) = Self::start_unread(arguments, environment);
+        program.stdout = keep(stdout);
+        program
+    }
+
+    /// The same, but whoever calls this has the end of its stdout, to read, to stall or to close.
+    pub(crate) fn start_unread<A: AsRef<OsStr>>(
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(String, String)],
+    ) -> (Self, ChildStdout) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mfa-gateway"))
             .args(arguments)
             .env_clear()
@@ -35,11 +45,13 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Self {
-            stdout: keep(child.stdout.take().unwrap()),
+        let stdout = child.stdout.take().unwrap();
+        let program = Self {
+            stdout: watch::channel(Vec::new()).1,
             stderr: keep(child.stderr.take().unwrap()),
             child,
-        }
+        };
+        (program, stdout)
     }
 
     /// All that it has written to stdout so far.
