@@ -26,7 +26,7 @@ use crate::{
     model::Deadline,
     otlp::{
         self, Failure,
-        messages::{AnyValue, ExportAnswer, ExportLogs, LogRecord, ResourceLogs, ScopeLogs, Value},
+        messages::{AnyValue, ExportLogs, LogRecord, ResourceLogs, ScopeLogs, Value},
     },
 };
 
@@ -85,14 +85,20 @@ impl Collector {
             return Err(Failure::Timeout);
         };
         let message = Bytes::from(request(lines).encode_to_vec());
-        let answer = event_loop.block_on(async {
+        let partial = event_loop.block_on(async {
             // a connection that the collector closed while nothing was sent is no good any more
             for _ in 0..TURNS {
                 yield_now().await;
             }
             self.client.deliver(&message, deadline).await
         })?;
-        accepted(&answer)
+        if partial.rejected > 0 {
+            return Err(Failure::Rejected {
+                rejected: partial.rejected,
+                message: partial.error_message,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -102,19 +108,6 @@ impl Drop for Collector {
             // it may be dropped on a thread that must not wait for it
             event_loop.shutdown_background();
         }
-    }
-}
-
-/// Whether a success is one for every line.
-fn accepted(answer: &[u8]) -> Result<(), Failure> {
-    let answer = ExportAnswer::decode(answer);
-    let answer = answer.map_err(|_no_message| Failure::Unreadable)?;
-    match answer.partial_success {
-        Some(partial) if partial.rejected > 0 => Err(Failure::Rejected {
-            rejected: partial.rejected,
-            message: partial.error_message,
-        }),
-        Some(_) | None => Ok(()),
     }
 }
 
@@ -228,28 +221,5 @@ mod tests {
             record.attributes,
             [otlp::number("mfa_gateway.audit.sequence", 7_u64)]
         );
-    }
-
-    #[test]
-    fn a_success_counts_when_nothing_was_rejected() {
-        use crate::otlp::messages::PartialSuccess;
-
-        let partial = |rejected| {
-            let partial = PartialSuccess {
-                rejected,
-                error_message: "full".to_owned(),
-            };
-            let answer = ExportAnswer {
-                partial_success: Some(partial),
-            };
-            accepted(&answer.encode_to_vec())
-        };
-        assert!(accepted(b"").is_ok());
-        assert!(partial(0).is_ok());
-        assert!(matches!(
-            partial(1),
-            Err(Failure::Rejected { rejected: 1, .. })
-        ));
-        assert!(matches!(accepted(b"<html>"), Err(Failure::Unreadable)));
     }
 }

@@ -1,19 +1,26 @@
 //! `check --connect`: is the vendor reached, does it take the credential, are the keys there that
-//! tokens are verified with, and can the shared store be used? Each step is diagnosed for itself:
-//! name, TCP, proxy, TLS, credential, keys, store.
+//! tokens are verified with, can the shared store be used, and does the collector take messages? Each
+//! step is diagnosed for itself: name, TCP, proxy, TLS, credential, keys, store, collector.
 
 use std::{env, time::Duration};
 
+use bytes::Bytes;
+use http::uri::Authority;
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    config::{Frontegg, HostPort, Servers, Settings, SharedStore, Store, SubjectFrom},
+    config::{Collector, Frontegg, HostPort, Servers, Settings, SharedStore, Store, SubjectFrom},
     credential::{Exchange, TokenEndpoint},
     jwks::{FetchError, Place, Source},
     limit::StoreLink,
+    model::Deadline,
     net::{Connector, Probe, Reached, SetupError},
+    otlp,
 };
+
+/// How long a collector may take.
+const COLLECTOR: Duration = Duration::from_secs(5);
 
 /// What became of one thing that was tried.
 #[derive(Debug)]
@@ -50,7 +57,7 @@ impl Finding {
 }
 
 /// Tries the way to the identity API, the way to the authentication, the credential, and where there
-/// are such the keys of tokens and the shared store.
+/// are such the keys of tokens, the shared store and the collector.
 ///
 /// # Errors
 /// Where a way can't be taken as it is configured.
@@ -59,6 +66,9 @@ pub(super) async fn try_all(settings: &Settings) -> Result<Vec<Finding>, SetupEr
     findings.extend(keys(settings).await?);
     if let Store::Shared(store) = &settings.limits.store {
         findings.push(shared_store(store).await);
+    }
+    if let Some(settings) = &settings.telemetry.collector {
+        findings.push(collector(settings).await?);
     }
     Ok(findings)
 }
@@ -133,6 +143,30 @@ async fn shared_store(settings: &SharedStore) -> Finding {
             .err()
             .map(|error| format!("{error}; limits.redis says how to reach it")),
     }
+}
+
+/// A collector takes an empty message too.
+async fn collector(settings: &Collector) -> Result<Finding, SetupError> {
+    let host = settings.logs.authority().map_or("", Authority::as_str);
+    let mut finding = Finding {
+        what: format!("collector at {host}"),
+        reached: Vec::new(),
+        trouble: None,
+    };
+    for uri in [&settings.logs, &settings.traces] {
+        let client = otlp::Client::new(uri, &settings.roots)?;
+        let (empty, deadline) = (Bytes::new(), Deadline::after(COLLECTOR));
+        match client.deliver(&empty, deadline).await {
+            Ok(_taken) => finding
+                .reached
+                .push(format!("it took an empty message at {}", uri.path())),
+            Err(error) => {
+                finding.trouble = Some(error.to_string());
+                break;
+            }
+        }
+    }
+    Ok(finding)
 }
 
 fn finding(what: String, probe: Probe) -> Finding {

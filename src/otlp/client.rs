@@ -12,10 +12,14 @@ use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
+use prost::Message;
 use rustls::RootCertStore;
 use tokio::time::sleep;
 
-use super::Failure;
+use super::{
+    Failure,
+    messages::{ExportAnswer, PartialSuccess},
+};
 use crate::{
     config::Egress,
     model::Deadline,
@@ -72,11 +76,11 @@ impl Client {
         Ok(Self { http, uri })
     }
 
-    /// Sends one message, once, and gives the answer's body.
+    /// Sends one message, once, and gives what of it was not taken after all.
     ///
     /// # Errors
     /// [`Failure`] where it isn't a success.
-    pub async fn post(&self, message: Bytes) -> Result<Bytes, Failure> {
+    pub async fn post(&self, message: Bytes) -> Result<PartialSuccess, Failure> {
         let mut request = Request::new(Full::new(message));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -96,14 +100,18 @@ impl Client {
         if !head.status.is_success() {
             return Err(Failure::answered(head.status, &head.headers));
         }
-        Ok(body.map_err(Failure::Broken)?.to_bytes())
+        read(&body.map_err(Failure::Broken)?.to_bytes())
     }
 
-    /// Sends one message, again where that may help, and gives the answer's body.
+    /// Sends one message, again where that may help, and gives what of it was not taken after all.
     ///
     /// # Errors
     /// [`Failure`], the last, where it wasn't taken by `deadline`.
-    pub async fn deliver(&self, message: &Bytes, deadline: Deadline) -> Result<Bytes, Failure> {
+    pub async fn deliver(
+        &self,
+        message: &Bytes,
+        deadline: Deadline,
+    ) -> Result<PartialSuccess, Failure> {
         let mut wait = FIRST_WAIT;
         loop {
             let failure = match deadline.run(self.post(message.clone())).await {
@@ -118,5 +126,30 @@ impl Client {
             sleep(pause).await;
             wait = wait.saturating_mul(2);
         }
+    }
+}
+
+/// Reads a success: an empty answer is one for the whole message.
+fn read(answer: &[u8]) -> Result<PartialSuccess, Failure> {
+    let answer = ExportAnswer::decode(answer).map_err(|_no_message| Failure::Unreadable)?;
+    Ok(answer.partial_success.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_success_says_what_was_rejected_and_a_page_is_none() {
+        assert_eq!(read(b"").unwrap().rejected, 0);
+        let partial = PartialSuccess {
+            rejected: 3,
+            error_message: "full".to_owned(),
+        };
+        let answer = ExportAnswer {
+            partial_success: Some(partial.clone()),
+        };
+        assert_eq!(read(&answer.encode_to_vec()).unwrap(), partial);
+        assert!(matches!(read(b"<html>"), Err(Failure::Unreadable)));
     }
 }

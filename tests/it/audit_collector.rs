@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -297,6 +297,31 @@ async fn a_collector_beside_a_file_is_missed_by_nobody_and_told_what_it_missed()
 }
 
 #[tokio::test]
+async fn a_collector_that_hangs_beside_a_file_delays_nobody() {
+    let collector = Collector::start().await;
+    let mut rig = beside_a_file(&collector)
+        .set("audit.timeout", "'3s'")
+        .start()
+        .await;
+    collector.be(Mood::Hang);
+    let began = Instant::now();
+    for _ in 0..20 {
+        rig.call(devices()).await.assert_passed(200);
+    }
+    assert!(began.elapsed() < Duration::from_secs(2));
+    eventually("the loss", || {
+        (rig.audit.events("output-lost") == 1).then_some(())
+    })
+    .await;
+    collector.be(Mood::Take);
+    eventually("its return", || {
+        (rig.audit.events("output-back") == 1).then_some(())
+    })
+    .await;
+    stopped_and_verified(&mut rig, &collector).await;
+}
+
+#[tokio::test]
 async fn a_start_without_the_collector_needs_another_output() {
     let mut collector = Collector::start().await;
     collector.go_away().await;
@@ -362,22 +387,4 @@ async fn what_has_begun_is_answered_and_recorded_when_the_collector_is_back() {
     let there = || collector.lines().iter().any(completed).then_some(());
     eventually("the record of its end", there).await;
     stopped_and_verified(&mut rig, &collector).await;
-}
-
-#[tokio::test]
-async fn an_output_without_its_collector_is_refused_with_the_mend() {
-    let folder = Rig::builder();
-    let file: PathBuf = folder
-        .file(
-            "gateway.toml",
-            "audit.output = ['stdout', 'otlp']\naudit.key = 'a key of more than sixteen bytes'\n",
-        )
-        .into();
-    let mut program = Program::start(["check", "-c", file.to_str().unwrap()], &[]);
-    assert_eq!(program.end().await.code(), Some(2));
-    let said = |text: &String| {
-        text.contains("has no collector") && text.contains("telemetry.otlp_endpoint")
-    };
-    let told = || Some(program.stderr() + &program.stdout()).filter(said);
-    eventually("the mend", told).await;
 }

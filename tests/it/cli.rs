@@ -2,6 +2,7 @@
 //! mistake is told with its place and its mend.
 
 mod check;
+mod collector;
 
 use std::{fs, net::TcpListener, path::Path, process::Stdio};
 

@@ -276,6 +276,11 @@ async fn what_needs_a_restart_is_told_by_key() {
             "limits.max_keys",
         ),
         ("/audit.log'", "/other.log'", "audit.output"),
+        (
+            "telemetry.log_format = 'json'",
+            "telemetry.log_format = 'json'\ntelemetry.otlp_endpoint = 'http://127.0.0.1:1'",
+            "telemetry.otlp_endpoint",
+        ),
     ] {
         rig.edit(old, new);
         // nothing of it is taken, what could be changed neither

@@ -159,6 +159,13 @@ mod tests {
 
     proptest! {
         #[test]
+        fn any_bytes_are_a_parent_or_none(text in "[0-9a-f-]{50,60}|.{0,60}") {
+            if let Some(context) = Context::parse(text.as_bytes()) {
+                prop_assert_eq!(Context::parse(context.to_header().as_bytes()), Some(context));
+            }
+        }
+
+        #[test]
         fn what_is_written_is_read_back(
             trace in any::<[u8; 16]>(),
             span in any::<[u8; 8]>(),

@@ -21,8 +21,8 @@ use crate::{
     model::Deadline,
     net::SetupError,
     otlp::{
-        self, Client, Failure,
-        messages::{ExportAnswer, ExportSpans, ResourceSpans, ScopeSpans},
+        self, Client,
+        messages::{ExportSpans, ResourceSpans, ScopeSpans},
     },
     telemetry::metrics::Metrics,
 };
@@ -131,10 +131,11 @@ impl Exporting {
         let message = Bytes::from(message(requests).encode_to_vec());
         let count = requests.iter().map(Finished::spans);
         let count = count.fold(0, u64::saturating_add);
-        let result = self.client.deliver(&message, deadline).await;
-        match result.and_then(|answer| rejected(&answer)) {
-            Ok(rejected) => {
-                let rejected = rejected.min(count);
+        match self.client.deliver(&message, deadline).await {
+            Ok(partial) => {
+                let rejected = u64::try_from(partial.rejected)
+                    .unwrap_or_default()
+                    .min(count);
                 let metrics = &self.queue.metrics;
                 metrics.spans("exported", count.saturating_sub(rejected));
                 metrics.spans("failed", rejected);
@@ -152,13 +153,6 @@ impl Exporting {
             }
         }
     }
-}
-
-/// How many spans of a success were not taken after all.
-fn rejected(answer: &[u8]) -> Result<u64, Failure> {
-    let answer = ExportAnswer::decode(answer).map_err(|_no_message| Failure::Unreadable)?;
-    let partial = answer.partial_success.unwrap_or_default();
-    Ok(u64::try_from(partial.rejected).unwrap_or_default())
 }
 
 fn message(requests: &[Finished]) -> ExportSpans {
