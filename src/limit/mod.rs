@@ -29,6 +29,7 @@ mod outcome;
 mod pause;
 mod policy;
 mod room;
+mod shard;
 mod shared;
 mod standing;
 mod table;

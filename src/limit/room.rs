@@ -20,6 +20,11 @@ impl Room {
         }
     }
 
+    /// How many there may be.
+    pub(super) const fn most(&self) -> usize {
+        self.most
+    }
+
     /// How many there are.
     pub(super) fn keys(&self) -> usize {
         self.keys.load(Ordering::Relaxed)

@@ -75,7 +75,11 @@ impl<C: Clock> Limiter<C> {
 
     /// Removes what is at rest, a shard at a time; others run in between.
     pub async fn sweep(&self) {
-        for policy in self.many_keyed() {
+        let shares = self
+            .upstream_share
+            .iter()
+            .map(|(_operation, policy)| policy);
+        for policy in self.many_keyed().into_iter().chain(shares) {
             for shard in 0..policy.table.shards() {
                 policy.table.sweep(shard, self.now());
                 tokio::task::yield_now().await;

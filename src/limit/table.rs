@@ -10,25 +10,23 @@ use std::{
     time::Duration,
 };
 
-use hashbrown::HashTable;
-
 use super::{
     gcra::{self, Charged, MOST_QUOTAS, Rate, Since},
     key::Key,
     life::Life,
     room::Room,
+    shard::{Entry, Shard, at_rest},
 };
 
-/// Shards of a limit with many keys: a shard of a million keys has 4,000, so that growing or
-/// sweeping it is a matter of microseconds.
-const SHARDS: usize = 256;
+/// Keys of a full shard, so that growing or sweeping it is a matter of microseconds.
+const SHARD: usize = 4_096;
+/// Shards of a limit with many keys: these for a million of them,
+const LEAST_SHARDS: usize = 256;
+/// and at most as many as a key's bits tell apart.
+const MOST_SHARDS: usize = 1 << 16;
 
-/// Shared buckets of a shard: 2^20 over all shards.
-const BUCKETS: usize = (1 << 20) / SHARDS;
-
-/// A shard is shrunk when it has room for this many times its entries, and for more than this.
-const SPARSE: usize = 4;
-const SMALL: usize = 64;
+/// Shared buckets over all shards.
+const BUCKETS: usize = 1 << 20;
 
 /// What was taken from a key, and where.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +79,10 @@ pub(super) trait Table: Send + Sync {
     /// Bytes on the heap.
     #[cfg(test)]
     fn bytes(&self) -> usize;
+
+    /// Keys of the fullest shard: no step of the sweep looks at more.
+    #[cfg(test)]
+    fn fullest(&self) -> usize;
 }
 
 /// How times move from one list of quotas to another.
@@ -102,11 +104,13 @@ impl Carry {
 
 /// A table of many keys, for entries of so many quotas.
 pub(super) fn table(quotas: usize, room: &Arc<Room>) -> Arc<dyn Table> {
+    let shards = room.most().div_ceil(SHARD).next_power_of_two();
+    let shards = shards.clamp(LEAST_SHARDS, MOST_SHARDS);
     match quotas {
-        0 | 1 => Arc::new(Sharded::<1>::new(SHARDS, room)),
-        2 => Arc::new(Sharded::<2>::new(SHARDS, room)),
-        3 => Arc::new(Sharded::<3>::new(SHARDS, room)),
-        _most => Arc::new(Sharded::<MOST_QUOTAS>::new(SHARDS, room)),
+        0 | 1 => Arc::new(Sharded::<1>::new(shards, room)),
+        2 => Arc::new(Sharded::<2>::new(shards, room)),
+        3 => Arc::new(Sharded::<3>::new(shards, room)),
+        _most => Arc::new(Sharded::<MOST_QUOTAS>::new(shards, room)),
     }
 }
 
@@ -121,84 +125,24 @@ struct Sharded<const N: usize> {
     room: Arc<Room>,
 }
 
-struct Shard<const N: usize> {
-    entries: HashTable<Entry<N>>,
-    /// Empty until the first key finds the table full.
-    shared: Vec<[u64; N]>,
-    /// The latest that has begun here.
-    life: Life,
-}
-
-/// 16 bytes and a time a quota.
-struct Entry<const N: usize> {
-    head: u64,
-    tail: u32,
-    life: Life,
-    times: [u64; N],
-}
-
-impl<const N: usize> Entry<N> {
-    const fn key(&self) -> Key {
-        Key {
-            head: self.head,
-            tail: self.tail,
-        }
-    }
-
-    fn hash(&self) -> u64 {
-        self.key().spread()
-    }
-
-    fn at_rest(&self, now: u64) -> bool {
-        at_rest(&self.times, now)
-    }
-}
-
-fn at_rest(times: &[u64], now: u64) -> bool {
-    times.iter().all(|time| *time <= now)
-}
-
-impl<const N: usize> Shard<N> {
-    const fn new() -> Self {
-        Self {
-            entries: HashTable::new(),
-            shared: Vec::new(),
-            life: Life::BEFORE_ANY,
-        }
-    }
-
-    /// The bucket of a key that has no entry of its own.
-    fn bucket(key: Key) -> usize {
-        let [_, _, low, high, ..] = key.spread().to_le_bytes();
-        usize::from(u16::from_le_bytes([low, high])) % BUCKETS
-    }
-
-    fn insert(&mut self, key: Key, times: [u64; N]) -> Life {
-        self.life = self.life.next();
-        let entry = Entry {
-            head: key.head,
-            tail: key.tail,
-            life: self.life,
-            times,
-        };
-        self.entries.insert_unique(key.spread(), entry, Entry::hash);
-        self.life
-    }
-
-    fn shrink(&mut self) {
-        let few = self.entries.len().saturating_mul(SPARSE);
-        if self.entries.capacity() > few.max(SMALL) {
-            self.entries.shrink_to(few / 2, Entry::hash);
-        }
-    }
-}
-
 impl<const N: usize> Sharded<N> {
     fn new(shards: usize, room: &Arc<Room>) -> Self {
         Self {
             shards: (0..shards).map(|_| Mutex::new(Shard::new())).collect(),
             room: Arc::clone(room),
         }
+    }
+
+    /// How many shared buckets a shard has, once it needs them.
+    fn buckets(&self) -> usize {
+        BUCKETS.checked_div(self.shards.len()).unwrap_or(BUCKETS)
+    }
+
+    /// The bucket, in its shard, of a key that has no entry of its own.
+    fn bucket(&self, key: Key) -> usize {
+        let [_, _, low, high, ..] = key.spread().to_le_bytes();
+        let number = usize::from(u16::from_le_bytes([low, high]));
+        number.checked_rem(self.buckets()).unwrap_or(0)
     }
 
     /// Locks the shard of a key. hashbrown takes the hash's lowest and highest bits, this one
@@ -209,8 +153,9 @@ impl<const N: usize> Sharded<N> {
         reason = "there is at least one shard, and the index is less than their number"
     )]
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard<N>> {
-        let [_, _, _, _, _, byte, ..] = key.spread().to_le_bytes();
-        lock(&self.shards[usize::from(byte) % self.shards.len()])
+        let [_, _, _, _, low, high, ..] = key.spread().to_le_bytes();
+        let number = usize::from(u16::from_le_bytes([low, high]));
+        lock(&self.shards[number % self.shards.len()])
     }
 
     fn retain(&self, shard: &mut Shard<N>, keep: impl Fn(&Entry<N>) -> bool) {
@@ -254,7 +199,7 @@ impl<const N: usize> Table for Sharded<N> {
 
         // SECURITY: a key that finds room starts from what its bucket has used up, or a flood
         // that ends would give everyone in it a fresh start.
-        let bucket = Shard::<N>::bucket(key);
+        let bucket = self.bucket(key);
         let mut times = shard.shared.get(bucket).copied().unwrap_or([0; N]);
         let charged = gcra::charge(&mut times, rates, now)?;
         if self.room.take_one() {
@@ -263,7 +208,7 @@ impl<const N: usize> Table for Sharded<N> {
             return Ok(Taken { charged, place });
         }
         if shard.shared.is_empty() {
-            shard.shared = vec![[0; N]; BUCKETS];
+            shard.shared = vec![[0; N]; self.buckets()];
         }
         if let Some(shared) = shard.shared.get_mut(bucket) {
             *shared = times;
@@ -294,7 +239,7 @@ impl<const N: usize> Table for Sharded<N> {
                 }
             }
             Place::Shared => {
-                if let Some(times) = shard.shared.get_mut(Shard::<N>::bucket(key)) {
+                if let Some(times) = shard.shared.get_mut(self.bucket(key)) {
                     gcra::take_back(times, &taken.charged, rates, Since::Anything, now);
                 }
             }
@@ -341,7 +286,7 @@ impl<const N: usize> Table for Sharded<N> {
             .entries
             .find(key.spread(), |entry| entry.key() == key)
             .map(|entry| &entry.times);
-        let shared = shard.shared.get(Shard::<N>::bucket(key));
+        let shared = shard.shared.get(self.bucket(key));
         for (to, from) in times.iter_mut().zip(own.or(shared).into_iter().flatten()) {
             *to = *from;
         }
@@ -384,6 +329,12 @@ impl<const N: usize> Table for Sharded<N> {
         let shards = self.shards.iter().map(lock);
         let heap = shards.flat_map(|s| [s.entries.allocation_size(), size_of_val(&*s.shared)]);
         heap.chain([size_of_val(&*self.shards)]).sum()
+    }
+
+    #[cfg(test)]
+    fn fullest(&self) -> usize {
+        let shards = self.shards.iter().map(|shard| lock(shard).entries.len());
+        shards.max().unwrap_or(0)
     }
 }
 

@@ -34,6 +34,8 @@ async fn a_million_emails_take_at_most_80_bytes_each_and_give_them_back() {
     assert_eq!(limiter.keys(), EMAILS);
     let each = sum_of_bytes(&limiter).div_ceil(EMAILS);
     assert!(each <= 80, "{each} bytes an email");
+    // a step of the sweep holds one shard's lock
+    assert!(policy.table.fullest() < 5_000);
 
     limiter.sweep().await;
     assert_eq!(limiter.keys(), EMAILS, "nothing is forgotten early");
@@ -41,6 +43,30 @@ async fn a_million_emails_take_at_most_80_bytes_each_and_give_them_back() {
     limiter.sweep().await;
     assert_eq!(limiter.keys(), 0);
     assert!(sum_of_bytes(&limiter) < 100_000);
+}
+
+#[test]
+fn a_larger_table_has_more_shards_of_the_same_size() {
+    let shards = |keys| table::table(2, &Arc::new(Room::new(keys))).shards();
+    assert_eq!(shards(1_000), 256);
+    assert_eq!(shards(1_000_000), 256);
+    for keys in [10_000_000, 100_000_000] {
+        assert!(keys / shards(keys) <= 4_096);
+    }
+}
+
+#[tokio::test]
+async fn others_run_between_any_two_steps_of_the_sweep() {
+    let (limiter, _clock) = limiter(&email_only());
+    let mut sweep = std::pin::pin!(limiter.sweep());
+    let mut steps = 0;
+    std::future::poll_fn(|context| {
+        steps += 1;
+        sweep.as_mut().poll(context)
+    })
+    .await;
+    let tables = limiter.many_keyed().map(|policy| policy.table.shards());
+    assert_eq!(steps, tables.iter().sum::<usize>() + 1);
 }
 
 #[tokio::test]
