@@ -81,15 +81,25 @@ impl StoreLink {
 
     async fn charge_all(&self, pause: Option<&Pause>, asks: &[Ask]) -> Result<Charged, StoreAway> {
         let life = new_life();
-        self.0
+        let mut refused = None;
+        let charged = self
+            .0
             .ask(async |scripts: &Scripts, connection: &mut Connection| {
                 if connection.is_whole() {
-                    scripts.charge(connection, pause, asks, life).await
-                } else {
-                    charge_one_by_one(scripts, connection, pause, asks, life).await
+                    return scripts.charge(connection, pause, asks, life).await;
                 }
+                let (charged, taken) =
+                    charge_one_by_one(scripts, connection, pause, asks, life).await?;
+                if charged.is_refused() {
+                    refused = Some(charged.clone());
+                    give_back(scripts, connection, &taken).await?;
+                }
+                Ok(charged)
             })
-            .await
+            .await;
+        // SECURITY: a no stays a no, also where there was no time to give back what earlier
+        // limits had taken; `on_store_failure` might let it through.
+        charged.or_else(|away| refused.ok_or(away))
     }
 
     /// Where the store is away it stays charged.
@@ -142,15 +152,13 @@ impl StoreLink {
             .await
     }
 
+    /// Puts keys to rest that are in one place of a cluster: those of one email, or a single one.
     pub(super) async fn clear(&self, names: &[String]) -> Result<(), StoreAway> {
         self.0
             .ask(async |_scripts: &Scripts, connection: &mut Connection| {
-                for name in names {
-                    let mut delete = Cmd::new();
-                    delete.arg("DEL").arg(name);
-                    delete.query_async::<()>(connection).await?;
-                }
-                Ok(())
+                let mut delete = Cmd::new();
+                delete.arg("DEL").arg(names);
+                delete.query_async::<()>(connection).await
             })
             .await
     }
@@ -167,19 +175,20 @@ fn new_life() -> u64 {
     low & ((1 << 52) - 1)
 }
 
+/// Charges each of `asks` up to the one that refuses. Says too what was taken.
 async fn charge_one_by_one(
     scripts: &Scripts,
     connection: &mut Connection,
     pause: Option<&Pause>,
     asks: &[Ask],
     life: u64,
-) -> RedisResult<Charged> {
+) -> RedisResult<(Charged, Vec<Receipt>)> {
     let mut all = match pause {
         Some(pause) => scripts.charge(connection, Some(pause), &[], life).await?,
         None => Charged::default(),
     };
     if all.paused > 0 && pause.is_some_and(|pause| pause.enforce) {
-        return Ok(all);
+        return Ok((all, Vec::new()));
     }
     let mut taken = Vec::with_capacity(asks.len());
     for ask in asks {
@@ -191,19 +200,17 @@ async fn charge_one_by_one(
         let said = scripts.charge(connection, None, one, life).await?;
         taken.extend(receipts(one, &said));
         all.wait = said.wait;
-        let refused = said.answers.iter().any(|answer| answer.said == Said::No);
         all.answers.extend(said.answers);
-        if refused {
-            give_back(scripts, connection, &taken).await?;
+        if all.is_refused() {
             break;
         }
     }
-    Ok(all)
+    Ok((all, taken))
 }
 
 /// What was taken; nothing where one of the limits refused.
 pub(super) fn receipts(asks: &[Ask], charged: &Charged) -> Vec<Receipt> {
-    if charged.answers.iter().any(|answer| answer.said == Said::No) {
+    if charged.is_refused() {
         return Vec::new();
     }
     let taken = asks.iter().zip(&charged.answers);

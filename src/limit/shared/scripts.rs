@@ -78,6 +78,13 @@ pub(in crate::limit) struct Charged {
     pub(in crate::limit) answers: Vec<Answer>,
 }
 
+impl Charged {
+    /// Whether one of the limits said no.
+    pub(super) fn is_refused(&self) -> bool {
+        self.answers.iter().any(|answer| answer.said == Said::No)
+    }
+}
+
 /// What was taken from one limit.
 #[derive(Clone, Debug)]
 pub(in crate::limit) struct Receipt {
