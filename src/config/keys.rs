@@ -247,7 +247,7 @@ mod table {
         k("limits.redis.username", Text, r#""""#, "Its user."),
         k("limits.redis.password", Secret, r#""""#, "Its password."),
         k("limits.redis.password_file", Path, r#""""#, "The same in a file."),
-        k("limits.redis.ca_file", Path, r#""""#, "Believe the certificates in this PEM file instead of the system's."),
+        k("limits.redis.ca_file", Path, r#""""#, "Believe the certificates in this PEM file instead of the system's; read again for each connection."),
         k("limits.redis.prefix", Text, r#""mfa-gateway""#, "What its keys start with."),
         k("limits.redis.timeout", time("1ms", "10s"), r#""50ms""#, "The longest that it may take to answer."),
         k("limits.email.quotas", Quotas, r#"[{ attempts = 5, per = "15m" }, { attempts = 20, per = "1d" }]"#, "All of them hold. Empty: no limit."),

@@ -10,9 +10,9 @@ use redis::{
     cluster_async::ClusterConnection,
 };
 use rustls::{
-    ClientConfig,
+    ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
-    pki_types::ServerName,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
     version::{TLS12, TLS13},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -98,7 +98,17 @@ impl ConnectionLike for Connection {
 /// Makes connections.
 pub(super) struct Dialer {
     settings: SharedStore,
+    /// Where what is believed never changes: it isn't in a file of ours.
     tls: Option<TlsConnector>,
+}
+
+/// One connection that is being made, with what the files say now.
+struct Dial<'a> {
+    settings: &'a SharedStore,
+    tls: Option<TlsConnector>,
+    /// The text of `ca_file`.
+    ca: Option<Vec<u8>>,
+    password: Option<SecretString>,
 }
 
 /// TLS can't be set up.
@@ -108,63 +118,64 @@ pub struct TlsError(Box<rustls::Error>);
 
 impl Dialer {
     pub(super) fn new(settings: &SharedStore) -> Result<Self, TlsError> {
-        let tls = settings.tls.then(|| tls(settings)).transpose();
+        let roots = Arc::clone(&settings.roots);
+        let tls = settings.tls.then(|| tls(roots)).transpose();
         Ok(Self {
             tls: tls?,
             settings: settings.clone(),
         })
     }
 
-    /// A new connection, with the password as it is now.
+    /// A new connection, with the password and the CA as they are now.
     pub(super) async fn dial(&self) -> RedisResult<Connection> {
-        let password = match self.settings.password.clone() {
-            Some(source) => {
-                let read = spawn_blocking(move || source.read()).await;
-                Some(read.map_err(io::Error::from).flatten()?)
-            }
-            None => None,
+        let (password, ca_file) = (
+            self.settings.password.clone(),
+            self.settings.ca_file.clone(),
+        );
+        let read = spawn_blocking(move || {
+            let password = password.map(|source| source.read()).transpose()?;
+            Ok((password, ca_file.map(std::fs::read).transpose()?))
+        });
+        let (password, ca) = read.await.map_err(io::Error::from).flatten()?;
+        let tls = match (&self.tls, &ca) {
+            (Some(_), Some(ca)) => Some(tls(believed(ca)?).map_err(io::Error::other)?),
+            (tls, _) => tls.clone(),
         };
-        let dialed = async {
-            match &self.settings.servers {
-                Servers::Cluster(nodes) => self.cluster(nodes, password.as_ref()).await,
-                Servers::One(server) => self.one(server, password.as_ref()).await,
-                Servers::Sentinels { sentinels, master } => {
-                    self.master(sentinels, master, password.as_ref()).await
-                }
-            }
+        let dial = Dial {
+            settings: &self.settings,
+            tls,
+            ca,
+            password,
         };
-        timeout(BUDGET, dialed)
+        timeout(BUDGET, dial.connect())
             .await
             .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?
     }
+}
 
-    async fn one(
-        &self,
-        server: &HostPort,
-        password: Option<&SecretString>,
-    ) -> RedisResult<Connection> {
+impl Dial<'_> {
+    async fn connect(&self) -> RedisResult<Connection> {
+        match &self.settings.servers {
+            Servers::Cluster(nodes) => self.cluster(nodes).await,
+            Servers::One(server) => self.one(server).await,
+            Servers::Sentinels { sentinels, master } => self.master(sentinels, master).await,
+        }
+    }
+
+    async fn one(&self, server: &HostPort) -> RedisResult<Connection> {
         let database = i64::from(self.settings.database);
-        let greeting = self.greeting(password).set_db(database);
+        let greeting = self.greeting().set_db(database);
         self.greet(server, &greeting).await.map(Connection::One)
     }
 
     /// Asks the sentinels in their order who is master, and makes sure that it is.
-    async fn master(
-        &self,
-        sentinels: &[HostPort],
-        master: &str,
-        password: Option<&SecretString>,
-    ) -> RedisResult<Connection> {
+    async fn master(&self, sentinels: &[HostPort], master: &str) -> RedisResult<Connection> {
         let mut trouble = None;
         for sentinel in sentinels {
             // one that is gone must not use up the time for the others
-            let asked = timeout(
-                SENTINEL_BUDGET,
-                self.ask_sentinel(sentinel, master, password),
-            )
-            .await;
+            let asked = timeout(SENTINEL_BUDGET, self.ask_sentinel(sentinel, master)).await;
             let found = match asked {
-                Ok(Ok(server)) => self.one(&server, password).await,
+                Ok(Ok(server)) => self.one(&server).await,
                 Ok(Err(error)) => Err(error),
                 Err(_elapsed) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             };
@@ -185,12 +196,7 @@ impl Dialer {
         Err(trouble.unwrap_or_else(|| none.into()))
     }
 
-    async fn ask_sentinel(
-        &self,
-        sentinel: &HostPort,
-        master: &str,
-        password: Option<&SecretString>,
-    ) -> RedisResult<HostPort> {
+    async fn ask_sentinel(&self, sentinel: &HostPort, master: &str) -> RedisResult<HostPort> {
         let mut ask = Cmd::new();
         ask.arg("SENTINEL")
             .arg("get-master-addr-by-name")
@@ -201,7 +207,7 @@ impl Dialer {
             .await?;
         let answer: Option<(String, u16)> = match ask.query_async(&mut stranger.connection).await {
             Err(error) if error.code() == Some("NOAUTH") => {
-                let mut known = self.greet(sentinel, &self.greeting(password)).await?;
+                let mut known = self.greet(sentinel, &self.greeting()).await?;
                 ask.query_async(&mut known.connection).await?
             }
             answer => answer?,
@@ -213,11 +219,7 @@ impl Dialer {
         Ok(HostPort { host, port })
     }
 
-    async fn cluster(
-        &self,
-        nodes: &[HostPort],
-        password: Option<&SecretString>,
-    ) -> RedisResult<Connection> {
+    async fn cluster(&self, nodes: &[HostPort]) -> RedisResult<Connection> {
         let scheme = if self.settings.tls { "rediss" } else { "redis" };
         let nodes = nodes.iter().map(|node| format!("{scheme}://{node}"));
         // a decision has its own time-out; these only keep the client from waiting for ever
@@ -228,16 +230,15 @@ impl Dialer {
         if let Some(username) = &self.settings.username {
             builder = builder.username(username);
         }
-        if let Some(password) = password {
+        if let Some(password) = &self.password {
             builder = builder.password(password.expose_secret());
         }
         if self.settings.tls {
             builder = builder.tls(TlsMode::Secure);
-            if let Some(file) = self.settings.ca_file.clone() {
-                let read = spawn_blocking(move || std::fs::read(file)).await;
+            if let Some(ca) = &self.ca {
                 builder = builder.certs(redis::TlsCertificates {
                     client_tls: None,
-                    root_cert: Some(read.map_err(io::Error::from).flatten()?),
+                    root_cert: Some(ca.clone()),
                 });
             }
         }
@@ -245,12 +246,12 @@ impl Dialer {
         Ok(Connection::Cluster(connection))
     }
 
-    fn greeting(&self, password: Option<&SecretString>) -> RedisConnectionInfo {
+    fn greeting(&self) -> RedisConnectionInfo {
         let mut greeting = RedisConnectionInfo::default();
         if let Some(username) = &self.settings.username {
             greeting = greeting.set_username(username);
         }
-        if let Some(password) = password {
+        if let Some(password) = &self.password {
             greeting = greeting.set_password(password.expose_secret());
         }
         greeting
@@ -290,12 +291,22 @@ async fn drive(
     Ok(Server { connection, open })
 }
 
-fn tls(settings: &SharedStore) -> Result<TlsConnector, TlsError> {
+/// The certificates of a CA's file.
+fn believed(pem: &[u8]) -> io::Result<Arc<RootCertStore>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(io::Error::other)?;
+        roots.add(certificate).map_err(io::Error::other)?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn tls(roots: Arc<RootCertStore>) -> Result<TlsConnector, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|error| TlsError(Box::new(error)))?
-        .with_root_certificates(Arc::clone(&settings.roots))
+        .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -111,6 +111,22 @@ async fn a_store_with_a_strangers_certificate_is_none() {
 }
 
 #[tokio::test]
+async fn the_ca_is_read_again() {
+    let Some(guarded) = Guarded::start() else {
+        return;
+    };
+    guarded.password("parrot-1");
+    let rig = guarded.gateway("other.pem").await;
+    rig.call(guess(ADA.email))
+        .await
+        .assert_refused(503, "limits-unavailable");
+    let file = |name: &str| guarded.files.path().join(name);
+    std::fs::copy(file("ca.pem"), file("other.pem")).unwrap();
+    until_metric(&rig, "mfa_gateway_limit_store_up 1\n").await;
+    rig.call(guess(ADA.email)).await.assert_passed(401);
+}
+
+#[tokio::test]
 async fn in_a_cluster_quotas_hold_and_a_refusal_gives_back_what_earlier_limits_took() {
     let Some(mut nodes) = Redis::cluster() else {
         return;
