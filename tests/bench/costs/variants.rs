@@ -96,7 +96,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     PLAIN,
     Variant { name: "redis", against: Some("plain"), what: "limits in a Redis on this machine: one script call", store: Store::Redis, ..PLAIN },
     Variant { name: "accepted", what: "the right recovery code: charged, then cleared", ask: Ask::Accepted, ..PLAIN },
-    Variant { name: "redis-accepted", against: Some("accepted"), what: "the same in Redis: two script calls", ask: Ask::Accepted, store: Store::Redis, ..PLAIN },
+    Variant { name: "redis-accepted", against: Some("accepted"), what: "the same in Redis: a script call and a DEL", ask: Ask::Accepted, store: Store::Redis, ..PLAIN },
     Variant { name: "fresh", what: "plain HTTP, a connection each request", way: Way::PlainFresh, ..PLAIN },
     Variant { name: "mtls", against: Some("plain"), what: "client certificates, connections kept", way: Way::MutualTls, ..PLAIN },
     Variant { name: "mtls-resumed", against: Some("fresh"), what: "client certificates, a resumed session each request", way: Way::MutualTlsResumed, ..PLAIN },
