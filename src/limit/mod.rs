@@ -253,7 +253,7 @@ impl<C: Clock> Limiter<C> {
     }
 
     /// By the memory store.
-    fn admit_here(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Charge<C>, Refusal> {
+    fn admit_here(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Charge<C>, Box<Refusal>> {
         let now = self.now();
         let mut charge = Charge::new(self, attempt.operation);
         let paused = self.paused(attempt, now);
@@ -337,30 +337,35 @@ impl<C: Clock> Limiter<C> {
         }
     }
 
-    fn refuse_paused(&self, operation: Operation, left: Duration, charge: &Charge<C>) -> Refusal {
+    fn refuse_paused(
+        &self,
+        operation: Operation,
+        left: Duration,
+        charge: &Charge<C>,
+    ) -> Box<Refusal> {
         let mut decisions = *charge.decisions();
         decisions.add(Limit::Upstream, Decision::Refused);
         charge.give_back_here();
-        Refusal {
+        Box::new(Refusal {
             limit: Limit::Upstream,
             retry_after: left,
-            rates: self
+            announced: self
                 .policy(Limit::Upstream, operation)
-                .map_or_else(Arc::default, |policy| Arc::clone(&policy.rates)),
+                .and_then(|policy| policy.announced.clone()),
             decisions,
-        }
+        })
     }
 
-    fn refuse(policy: &Policy, retry_after: Duration, charge: &Charge<C>) -> Refusal {
+    fn refuse(policy: &Policy, retry_after: Duration, charge: &Charge<C>) -> Box<Refusal> {
         let mut decisions = *charge.decisions();
         decisions.add(policy.limit, Decision::Refused);
         charge.give_back_here();
-        Refusal {
+        Box::new(Refusal {
             limit: policy.limit,
             retry_after,
-            rates: Arc::clone(&policy.rates),
+            announced: policy.announced.clone(),
             decisions,
-        }
+        })
     }
 
     fn policy(&self, limit: Limit, operation: Operation) -> Option<&Policy> {

@@ -7,7 +7,6 @@ use http::{HeaderName, HeaderValue, header::RETRY_AFTER};
 
 use super::{
     Limit, Limiter,
-    gcra::Rate,
     key::Key,
     shared::{Receipt, StoreAway},
     table::Taken,
@@ -215,19 +214,13 @@ pub enum Denied {
     Store(#[from] StoreAway),
 }
 
-impl From<Refusal> for Denied {
-    fn from(refusal: Refusal) -> Self {
-        Self::Limit(Box::new(refusal))
-    }
-}
-
 /// No. The attempt has used up nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("limit {} is used up, again in {:?}", .limit.as_str(), .retry_after)]
 pub struct Refusal {
     pub(super) limit: Limit,
     pub(super) retry_after: Duration,
-    pub(super) rates: Arc<[Rate]>,
+    pub(super) announced: Option<HeaderValue>,
     pub(super) decisions: Decisions,
 }
 
@@ -264,20 +257,12 @@ impl Refusal {
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let name = self.limit.as_str();
         let wait = whole_seconds(self.retry_after);
-        let policy: Vec<_> = self
-            .rates
-            .iter()
-            .map(|rate| {
-                let window = whole_seconds(rate.quota.per());
-                format!("\"{name}\";q={};w={window}", rate.quota.attempts())
-            })
-            .collect();
-        let policy = (!policy.is_empty()).then(|| policy.join(", "));
-        let limit = format!("\"{name}\";r=0;t={wait}");
+        // a name and a number are always a header's value
+        let limit = HeaderValue::try_from(format!("\"{name}\";r=0;t={wait}"));
         [
             Some((RETRY_AFTER, HeaderValue::from(wait))),
-            policy.and_then(|text| header(POLICY, text)),
-            header(LIMIT, limit),
+            self.announced.clone().map(|policy| (POLICY, policy)),
+            limit.ok().map(|limit| (LIMIT, limit)),
         ]
         .into_iter()
         .flatten()
@@ -287,12 +272,7 @@ impl Refusal {
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// `None` can't be: the text is made of names and numbers.
-fn header(name: HeaderName, text: String) -> Option<(HeaderName, HeaderValue)> {
-    Some((name, HeaderValue::try_from(text).ok()?))
-}
-
-fn whole_seconds(duration: Duration) -> u64 {
+pub(super) fn whole_seconds(duration: Duration) -> u64 {
     let more = u64::from(duration.subsec_nanos() > 0);
     duration.as_secs().saturating_add(more).max(1)
 }

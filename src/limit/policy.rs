@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderValue;
+
 use super::{
     Limit, LimitsError,
     gcra::{MOST_QUOTAS, Rate},
     key::Key,
+    outcome::whole_seconds,
     room::Room,
     table::{Carry, Table, Taken, small_table, table},
 };
@@ -18,6 +21,8 @@ pub(super) struct Policy {
     pub(super) mode: Mode,
     /// The shortest period first; empty: the limit is off.
     pub(super) rates: Arc<[Rate]>,
+    /// The quotas as `RateLimit-Policy` tells them; `None` where the limit is off.
+    pub(super) announced: Option<HeaderValue>,
     pub(super) table: Arc<dyn Table>,
 }
 
@@ -39,16 +44,19 @@ impl Policy {
             limit,
             mode: settings.mode,
             table: table(rates.len(), room),
+            announced: announced(limit, &rates),
             rates,
         })
     }
 
     /// A limit of one key.
     pub(super) fn of_one(limit: Limit, settings: &config::Policy) -> Result<Self, LimitsError> {
+        let rates = rates(limit, settings)?;
         Ok(Self {
             limit,
             mode: settings.mode,
-            rates: rates(limit, settings)?,
+            announced: announced(limit, &rates),
+            rates,
             table: small_table(&Arc::new(Room::new(usize::MAX))),
         })
     }
@@ -68,6 +76,7 @@ impl Policy {
         Ok(Self {
             limit: self.limit,
             mode: settings.mode,
+            announced: announced(self.limit, &rates),
             rates,
             table,
         })
@@ -94,6 +103,19 @@ fn rates(limit: Limit, settings: &config::Policy) -> Result<Arc<[Rate]>, LimitsE
     // of two with one period the one with fewer attempts never lets through what the other refuses
     rates.dedup_by_key(|rate| rate.quota.per());
     Ok(rates.into())
+}
+
+/// draft-ietf-httpapi-ratelimit-headers: periods in whole seconds, rounded up.
+fn announced(limit: Limit, rates: &[Rate]) -> Option<HeaderValue> {
+    let each = rates.iter().map(|rate| {
+        let (attempts, window) = (rate.quota.attempts(), whole_seconds(rate.quota.per()));
+        format!("\"{}\";q={attempts};w={window}", limit.as_str())
+    });
+    let text = each.collect::<Vec<_>>().join(", ");
+    // names and numbers are always a header's value
+    HeaderValue::try_from(text)
+        .ok()
+        .filter(|text| !text.is_empty())
 }
 
 fn periods(rates: &[Rate]) -> impl Iterator<Item = Duration> {

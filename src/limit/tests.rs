@@ -112,7 +112,7 @@ pub(in crate::limit) fn recovery_from(email: &CanonicalEmail, client: u8) -> Att
 }
 
 fn refusal(limiter: &FakeLimiter, attempt: &Attempt<'_>) -> Refusal {
-    limiter.admit_here(attempt).unwrap_err()
+    *limiter.admit_here(attempt).unwrap_err()
 }
 
 /// How many of 100 attempts at once get through.
