@@ -15,7 +15,16 @@ pub enum Control<'a> {
     },
     /// The gateway takes no new connections and finishes what it has.
     Drain,
-    /// Somebody forgave an email its attempts.
+    /// What was begun by [`Self::LimitsReset`] could not be done.
+    LimitsNotReset {
+        /// The email as [`Audit::email`](super::Audit::email) shows it.
+        email: &'a str,
+        /// Who asked.
+        by: &'a str,
+        /// Why.
+        error: &'a str,
+    },
+    /// Somebody forgives an email its attempts.
     LimitsReset {
         /// The email as [`Audit::email`](super::Audit::email) shows it.
         email: &'a str,
@@ -84,7 +93,8 @@ impl Control<'_> {
             Self::CredentialBack          => ("credential-back",   (99, "Credential Back"),   true,  "the environment credential was renewed"),
             Self::CredentialFailed { .. } => ("credential-failed", (99, "Credential Failed"), false, "the environment credential could not be renewed"),
             Self::Drain                   => ("drain",             (99, "Drain"),             true,  "draining: no new connections"),
-            Self::LimitsReset { .. }      => ("limits-reset",      (99, "Limits Reset"),      true,  "the attempts counted for one email were forgiven"),
+            Self::LimitsNotReset { .. }   => ("limits-not-reset",  (99, "Limits Not Reset"),  false, "the attempts counted for one email could not be forgiven"),
+            Self::LimitsReset { .. }      => ("limits-reset",      (99, "Limits Reset"),      true,  "the attempts counted for one email are forgiven"),
             Self::OutputBack { .. }       => ("output-back",       (99, "Output Back"),       true,  "an audit output takes records again"),
             Self::OutputLost { .. }       => ("output-lost",       (99, "Output Lost"),       false, "an audit output takes no records"),
             Self::Reload { .. }           => ("reload",            (99, "Reload"),            true,  "the configuration was read again"),

@@ -225,6 +225,11 @@ impl Form {
             Control::CredentialFailed { error } | Control::StoreLost { error } => {
                 string_to(out, r#","error":"#, error, LONGEST_ERROR);
             }
+            Control::LimitsNotReset { email, by, error } => {
+                string_to(out, r#","email":"#, email, LONGEST_EMAIL);
+                string_to(out, r#","by":"#, by, LONGEST_ERROR);
+                string_to(out, r#","error":"#, error, LONGEST_ERROR);
+            }
             Control::LimitsReset { email, by } => {
                 string_to(out, r#","email":"#, email, LONGEST_EMAIL);
                 string_to(out, r#","by":"#, by, LONGEST_ERROR);

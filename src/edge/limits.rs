@@ -4,6 +4,8 @@
 //! The email travels in a body, `{"email": …}`, so that no access log has it. A reset is in the
 //! audit log before it is done, with who asked.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -83,20 +85,39 @@ async fn show(services: &Services, email: &CanonicalEmail) -> Result<Value, Stri
     Ok(json!({ "email": email.as_str(), "limits": limits }))
 }
 
+/// Recorded first. Done to its end whoever still waits for it, or the record would say more than
+/// was done.
 async fn reset(
     services: &Services,
     audit: &Audit,
     by: &str,
     email: &CanonicalEmail,
 ) -> Result<Value, String> {
-    let shown = audit.email(email.as_str());
-    let record = Control::LimitsReset { email: &shown, by };
-    if audit.control(&record).await.is_err() {
-        return Err("the audit log takes no record of it, so nothing was reset".to_owned());
-    }
-    let forgiven = services.limiter.forgive(email).await;
-    forgiven.map_err(|away| away.to_string())?;
-    Ok(json!({ "email": email.as_str(), "reset": true }))
+    let limiter = Arc::clone(&services.limiter);
+    let (audit, by, email) = (audit.clone(), by.to_owned(), email.clone());
+    let done = tokio::spawn(async move {
+        let (email, shown) = (&email, audit.email(email.as_str()));
+        let (shown, by) = (&*shown, &*by);
+        let record = Control::LimitsReset { email: shown, by };
+        if audit.control(&record).await.is_err() {
+            return Err("the audit log takes no record of it, so nothing was reset".to_owned());
+        }
+        if let Err(away) = limiter.forgive(email).await {
+            let error = &*away.to_string();
+            let record = Control::LimitsNotReset {
+                email: shown,
+                by,
+                error,
+            };
+            if audit.control(&record).await.is_err() {
+                tracing::warn!("that an email was not forgiven is not in the audit log yet");
+            }
+            return Err(error.to_owned());
+        }
+        Ok(json!({ "email": email.as_str(), "reset": true }))
+    });
+    done.await
+        .unwrap_or_else(|_ending| Err("the gateway is ending".to_owned()))
 }
 
 fn row(standing: &Standing) -> Value {

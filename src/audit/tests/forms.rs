@@ -262,6 +262,11 @@ fn lifecycle_records_are_whole_whatever_they_carry() {
             error: "no \"route\"\n",
         },
         Control::Drain,
+        Control::LimitsNotReset {
+            email: "email:1",
+            by: "127.0.0.1:7, from this machine",
+            error: "away",
+        },
         Control::LimitsReset {
             email: "email:1",
             by: "127.0.0.1:7, from this machine",
