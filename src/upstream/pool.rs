@@ -52,18 +52,28 @@ impl Pool {
     }
 
     /// A new one.
-    pub(super) async fn connect(&self) -> Result<Connection, NotSent> {
+    pub(super) async fn connect(self: &Arc<Self>) -> Result<Connection, NotSent> {
         let stream = self.connector.connect().await.map_err(NotSent::Connect)?;
         let opened = Connection::open(stream, &self.host).await;
         let opened = opened.map_err(|error| NotSent::Dropped(error.into()))?;
         if let Connection::Http2(connection) = &opened {
-            self.resting().shared = Some((Instant::now(), connection.clone()));
+            let shared = (Instant::now(), connection.clone());
+            self.keep(|resting| resting.shared = Some(shared));
         }
         Ok(opened)
     }
 
     fn resting(&self) -> MutexGuard<'_, Resting> {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts one among those that rest, which somebody looks at from then on.
+    fn keep(self: &Arc<Self>, put: impl FnOnce(&mut Resting)) {
+        let mut resting = self.resting();
+        put(&mut resting);
+        if !mem::replace(&mut resting.watched, true) {
+            drop(tokio::spawn(watch(Arc::downgrade(self))));
+        }
     }
 
     /// Keeps one whose exchange came to a good end. Any other is dropped by who had it.
@@ -74,11 +84,7 @@ impl Pool {
                 if could_be_too_old(http1.made, now) || !http1.is_ready() {
                     return http1.close();
                 }
-                let mut resting = self.resting();
-                resting.idle.push((now, http1));
-                if !mem::replace(&mut resting.watched, true) {
-                    drop(tokio::spawn(watch(Arc::downgrade(self))));
-                }
+                self.keep(|resting| resting.idle.push((now, http1)));
             }
             Connection::Http2(_shared) => {
                 if let Some((used, _)) = &mut self.resting().shared {
@@ -92,15 +98,12 @@ impl Pool {
 impl Resting {
     fn take(&mut self) -> Option<Connection> {
         let now = Instant::now();
-        let is_fresh = |used: Instant| now.saturating_duration_since(used) < IDLE;
-        drop(self.shared.take_if(|(used, shared)| {
-            !is_fresh(*used) || could_be_too_old(shared.made, now) || !shared.is_ready()
-        }));
+        self.let_go(now);
         if let Some((_used, shared)) = &self.shared {
             return Some(Connection::Http2(shared.clone()));
         }
         while let Some((used, mut connection)) = self.idle.pop() {
-            if is_fresh(used) && connection.is_ready() {
+            if is_fresh(used, now) && connection.is_ready() {
                 return Some(Connection::Http1(connection));
             }
             connection.close();
@@ -108,12 +111,20 @@ impl Resting {
         None
     }
 
+    /// Shares the one that is shared no more, where it should take no request. It ends with the
+    /// last that is on it.
+    fn let_go(&mut self, now: Instant) {
+        drop(self.shared.take_if(|(used, shared)| {
+            !is_fresh(*used, now) || could_be_too_old(shared.made, now) || !shared.is_ready()
+        }));
+    }
+
     /// Closes what has been idle for too long, or was closed by the vendor.
     fn tidy(&mut self) {
         let now = Instant::now();
-        let is_fresh = |used: Instant| now.saturating_duration_since(used) < IDLE;
+        self.let_go(now);
         for (used, mut connection) in mem::take(&mut self.idle) {
-            if is_fresh(used) && connection.is_ready() {
+            if is_fresh(used, now) && connection.is_ready() {
                 self.idle.push((used, connection));
             } else {
                 connection.close();
@@ -122,14 +133,18 @@ impl Resting {
     }
 }
 
-/// Looks at the idle connections for as long as there are any.
+fn is_fresh(used: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(used) < IDLE
+}
+
+/// Looks at the resting connections for as long as there are any.
 async fn watch(pool: Weak<Pool>) {
     loop {
         sleep(LOOK).await;
         let Some(pool) = pool.upgrade() else { return };
         let mut resting = pool.resting();
         resting.tidy();
-        if resting.idle.is_empty() {
+        if resting.idle.is_empty() && resting.shared.is_none() {
             resting.watched = false;
             return;
         }

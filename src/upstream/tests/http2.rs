@@ -12,20 +12,29 @@ use super::*;
 
 /// A vendor that speaks HTTP/2, and never answers `/slow`.
 async fn http2() -> (Server, Rig) {
+    http2_until(|| ()).await
+}
+
+/// The same, which tells when a connection has ended.
+async fn http2_until(ended: impl Fn() + Clone + Send + Sync + 'static) -> (Server, Rig) {
     let ca = Ca::new();
     let mut config = ca.server("127.0.0.1");
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let server = Server::tls(config, |_number, stream| async move {
-        let service = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
-            if request.uri().path() == "/slow" {
-                std::future::pending::<()>().await;
-            }
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"{}"))))
-        });
-        let connection = http2::Builder::new(TokioExecutor::new());
-        let connection = connection.serve_connection(TokioIo::new(stream), service);
-        // the client ends it as it likes
-        connection.await.ok();
+    let server = Server::tls(config, move |_number, stream| {
+        let ended = ended.clone();
+        async move {
+            let service = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+                if request.uri().path() == "/slow" {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"{}"))))
+            });
+            let connection = http2::Builder::new(TokioExecutor::new());
+            let connection = connection.serve_connection(TokioIo::new(stream), service);
+            // the client ends it as it likes
+            connection.await.ok();
+            ended();
+        }
     })
     .await;
     let mut settings = ca.settings(server.address);
@@ -45,6 +54,22 @@ async fn requests_share_a_connection() {
     }
     assert_eq!(requests.join_all().await, [StatusCode::OK; 50]);
     assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_any_more_is_closed() {
+    let ended = Arc::new(Notify::new());
+    let ending = Arc::clone(&ended);
+    let (_server, rig) = http2_until(move || ending.notify_one()).await;
+    rig.answer().await;
+    settle().await;
+    pause();
+    for _ in 0..11 {
+        advance(Duration::from_secs(5)).await;
+        settle().await;
+    }
+    resume();
+    ended.notified().await;
 }
 
 #[tokio::test]
