@@ -35,6 +35,8 @@ impl Thread {
             if let Ok((place, arrivals)) = given.recv() {
                 runtime.block_on(place.work(arrivals));
             }
+            // a name that is still being looked up must not hold up the end
+            runtime.shutdown_background();
         };
         let thread = thread::Builder::new()
             .name("serve".to_owned())

@@ -34,14 +34,17 @@ pub(super) fn run(arguments: &RunArgs) -> Result<(), Failure> {
     }
     protect();
     raise_file_limit();
-    let ended = event_loop()?.block_on(async {
+    let event_loop = event_loop()?;
+    let ended = event_loop.block_on(async {
         let signals = Signals::listen().map_err(Failure::at_run_time)?;
         let app = App::build(sources, loaded, Some(log))
             .await
             .map_err(Failure::at_run_time)?;
         Ok(app.run(signals).await)
-    })?;
-    match ended {
+    });
+    // a name that is still being looked up must not hold up the end
+    event_loop.shutdown_background();
+    match ended? {
         Ended::Drained | Ended::Hurried => Ok(()),
         Ended::WithoutAudit => Err(Failure::AtRunTime(
             "no audit output takes records any more, and none can come back".to_owned(),
