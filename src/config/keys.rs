@@ -240,7 +240,7 @@ mod table {
         k("limits.on_store_failure", Choice(&["local", "deny", "allow"]), r#""local""#, "While the shared store is away: count in each replica, refuse, or let through."),
         k("limits.mode", Choice(&["enforce", "observe"]), r#""enforce""#, "Refuse, or only count and record what would be refused."),
         k("limits.max_keys", count(1_000, 100_000_000), "1_000_000", "Entries that the memory store keeps. Beyond them none is forgotten early: newcomers share buckets."),
-        k("limits.key", Secret, r#""""#, "Keys the hashes under which emails are counted. Empty: made at start."),
+        k("limits.key", Secret, r#""""#, "Keys the hashes under which emails are counted. Empty: made at start, which is too little for a shared store."),
         k("limits.key_file", Path, r#""""#, "The same in a file."),
         k("limits.redis.url", OneOrMore, r#""redis://127.0.0.1:6379""#, "Redis or Valkey; rediss:// for TLS, several for a cluster."),
         k("limits.redis.sentinel", Text, r#""""#, "The master's name, where the URLs are those of sentinels."),
@@ -265,7 +265,7 @@ mod table {
         k("limits.upstream.*.per", time("1s", "366d"), r#""1m""#, "The time in which they are regained."),
         k("limits.upstream.*.mode", ENFORCE, r#""""#, AS_ABOVE),
 
-        k("audit.output", OneOrMore, r#""stdout""#, "stdout, stderr or a file's absolute path; one or a list. A record is accepted when one of them has it."),
+        k("audit.output", OneOrMore, r#""stdout""#, "stdout, stderr, otlp or a file's absolute path; one or a list. A record is accepted when one of them has it."),
         k("audit.durability", Choice(&["written", "synced"]), r#""written""#, "A record counts once the kernel has it, or (files only) once the disk has it."),
         k("audit.timeout", time("10ms", "1m"), r#""2s""#, "An output that takes longer has not accepted."),
         k("audit.on_failure", Choice(&["deny", "continue"]), r#""deny""#, "When no output accepts: refuse requests, or let them through without a record."),

@@ -2,8 +2,6 @@
 
 use std::{num::NonZeroU32, path::Path};
 
-use secrecy::ExposeSecret;
-
 use super::{Reader, telemetry::ENDPOINT};
 use crate::config::{
     audit::{Audit, Durability, EmailForm, OnFailure, Output},
@@ -12,18 +10,15 @@ use crate::config::{
     secret::SecretSource,
 };
 
-/// A key of fewer characters could be tried out against the hash of a known email.
-const SHORTEST_KEY: usize = 16;
-
 const KEY: &str = "audit.key";
 
-/// The keys, whatever else is wrong: the present one, and those before it.
-pub(super) fn keys(reader: &mut Reader<'_>) -> (Option<SecretSource>, Vec<SecretSource>) {
-    let key = reader.needed_secret(
-        KEY,
-        KEY,
-        "make one with: openssl rand -base64 32 > audit.key, and name that file in audit.key_file",
-    );
+/// The keys, whatever else is wrong: the present one, and those before it. `mend` says what to do
+/// where there is none.
+pub(super) fn keys(
+    reader: &mut Reader<'_>,
+    mend: &str,
+) -> (Option<SecretSource>, Vec<SecretSource>) {
+    let key = reader.needed_secret(KEY, KEY, mend);
     (key, previous_keys(reader))
 }
 
@@ -36,18 +31,11 @@ pub(super) fn read(reader: &mut Reader<'_>, collector: Option<&Collector>) -> Op
     if durability == Durability::Synced {
         synced(reader, &outputs);
     }
-    let (key, previous_keys) = keys(reader);
-    if let Some(source) = &key
-        && source
-            .read()
-            .is_ok_and(|key| key.expose_secret().len() < SHORTEST_KEY)
-    {
-        reader.warn(
-            &source.key(KEY),
-            "is short enough to be guessed",
-            "make one with: openssl rand -base64 32",
-        );
-    }
+    let (key, previous_keys) = keys(
+        reader,
+        "make one with: openssl rand -base64 32 > audit.key, and name that file in audit.key_file",
+    );
+    reader.warn_if_guessable(KEY, key.as_ref());
     Some(Audit {
         outputs,
         durability,

@@ -56,11 +56,13 @@ pub(super) fn read(
     all_share_one_address(reader, &upstream);
     let contested = upstream.iter().map(|(operation, _policy)| *operation);
     let contested = contested.filter(|operation| is_contested(*operation, callers));
+    let key = reader.secret("limits.key");
+    reader.warn_if_guessable("limits.key", key.as_ref());
     Some(Limits {
         contested: contested.collect(),
         store: store?,
         max_keys: NonZeroUsize::new(reader.count("limits.max_keys"))?,
-        key: reader.secret("limits.key"),
+        key,
         fold_subaddress: reader.flag("limits.email.fold_subaddress"),
         email,
         email_client,

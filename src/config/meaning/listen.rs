@@ -283,6 +283,7 @@ fn unix_mode(reader: &mut Reader<'_>, key: &str) -> u32 {
 
 pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Admin> {
     let key = reader.secret("admin.key");
+    reader.warn_if_guessable("admin.key", key.as_ref());
     let quit = reader.flag("admin.quit");
     let address = admin_address(reader)?;
     Some(Admin { address, key, quit })

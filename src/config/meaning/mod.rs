@@ -74,7 +74,8 @@ pub(super) fn audit_keys(entries: &Entries) -> Result<Vec<SecretSource>, Problem
         problems: Problems::default(),
         warnings: Vec::new(),
     };
-    match audit::keys(&mut reader) {
+    let mend = "name the file that holds it by --key-file, or the configuration by -c";
+    match audit::keys(&mut reader, mend) {
         (Some(key), previous) if reader.problems.is_empty() => {
             Ok(std::iter::once(key).chain(previous).collect())
         }
@@ -326,6 +327,22 @@ impl<'a> Reader<'a> {
                 );
                 None
             }
+        }
+    }
+
+    /// One of fewer characters could be tried out.
+    fn warn_if_guessable(&mut self, path: &str, source: Option<&SecretSource>) {
+        const SHORTEST: usize = 16;
+        let is_short = |source: &&SecretSource| {
+            let secret = source.read();
+            secret.is_ok_and(|secret| secret.expose_secret().len() < SHORTEST)
+        };
+        if let Some(source) = source.filter(is_short) {
+            self.warn(
+                &source.key(path),
+                "is short enough to be guessed",
+                "make one with: openssl rand -base64 32",
+            );
         }
     }
 

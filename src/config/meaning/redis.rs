@@ -80,7 +80,9 @@ fn servers(places: Vec<Place>, sentinel: Option<String>) -> Servers {
 fn credentials(reader: &mut Reader<'_>) -> (Option<String>, Option<SecretSource>) {
     let username = reader.given("limits.redis.username").map(str::to_owned);
     let password = reader.secret("limits.redis.password");
-    if username.is_some() && password.is_none() && !reader.problems.touch("limits.redis.password") {
+    let is_given = reader.given("limits.redis.password_file").is_some()
+        || reader.problems.touch("limits.redis.password");
+    if username.is_some() && password.is_none() && !is_given {
         reader.missing(
             "limits.redis.password",
             "limits.redis.username",
