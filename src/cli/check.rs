@@ -24,7 +24,7 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     sources: SourceArgs,
     /// Also reaches the vendor's host, exchanges the credential, fetches the keys of tokens, and tries
-    /// the shared store
+    /// the shared store and the collector
     #[arg(long)]
     connect: bool,
     /// How the outcome is written

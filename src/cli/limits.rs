@@ -27,6 +27,9 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// `mfa-gateway limits`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  mfa-gateway limits show user@example.com && mfa-gateway limits reset user@example.com"
+)]
 pub(super) struct LimitsArgs {
     /// What to do.
     #[command(subcommand)]
@@ -35,7 +38,7 @@ pub(super) struct LimitsArgs {
 
 #[derive(Debug, Subcommand)]
 enum LimitsCommand {
-    /// Show what is left for an email
+    /// Show what is left for an email, beside what single addresses have used up
     #[command(after_help = "Example:\n  mfa-gateway limits show user@example.com")]
     Show(EmailArgs),
     /// Forgive an email all its attempts; the audit log has it

@@ -17,7 +17,7 @@ use crate::{
     client::Disagreement,
     credential::CredentialError,
     jwks::KeysError,
-    jwt::{MULTI_FACTOR, StepUpError},
+    jwt::{JwtError, MULTI_FACTOR, StepUpError},
     limit::{Denied, Refusal, StoreAway},
     route::RouteError,
     subject::SubjectError,
@@ -134,8 +134,8 @@ impl Rejection {
                 "The token, the client certificate and the user at the other end of the socket name different callers. Show what belongs to one."
             }
             Self::Caller(CallerError::Token(error), _) => {
-                return format!("The service account's token is refused: {}.", fault(*error))
-                    .into();
+                let why = account_fault(*error);
+                return format!("The service account's token is refused: {why}.").into();
             }
             Self::Caller(CallerError::Unknown, _) => {
                 "Send this caller's token once, in the header x-mfa-gateway-key, or connect with its client certificate or as its user: whichever the operator has configured."
@@ -281,6 +281,16 @@ fn user_challenge(error: &SubjectError) -> Option<String> {
 pub(super) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs()
         .saturating_add(u64::from(time.subsec_nanos() > 0))
+}
+
+/// What is wrong with a service account's token.
+const fn account_fault(error: JwtError) -> &'static str {
+    match error {
+        JwtError::Audience => {
+            "it is for another audience: mount it for the one in kubernetes.audience"
+        }
+        other => fault(other),
+    }
 }
 
 fn body_detail(error: &BodyError) -> Cow<'static, str> {

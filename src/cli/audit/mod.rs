@@ -17,6 +17,9 @@ use crate::{
 
 /// `mfa-gateway audit`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  mfa-gateway audit verify --key-file audit.key /var/log/mfa-gateway/audit.jsonl*"
+)]
 pub(super) struct AuditArgs {
     #[command(subcommand)]
     command: AuditCommand,

@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use jiff::Timestamp;
@@ -91,10 +91,7 @@ fn row(record: &Record, outcome: Option<&str>, colour: Colour) -> String {
     for (name, value) in record.particulars() {
         add(name, Some(&value));
     }
-    add(
-        "took",
-        record.duration().map(|took| format!("{took:?}")).as_deref(),
-    );
+    add("took", record.duration().map(lasted).as_deref());
     if let Some((count, time)) = record.repeated() {
         add("times", Some(&format!("{count} within {time:?}")));
     }
@@ -134,6 +131,14 @@ pub(super) fn shown(time: SystemTime) -> String {
     // what can't be shown is a time that no clock of ours has told
     let shown = Timestamp::try_from(time).map(|time| format!("{time:.3}"));
     shown.unwrap_or_else(|_out_of_range| "unknown".to_owned())
+}
+
+/// Records tell whole milliseconds.
+fn lasted(took: Duration) -> String {
+    if took.is_zero() {
+        return "0ms".to_owned();
+    }
+    format!("{took:?}")
 }
 
 #[cfg(test)]

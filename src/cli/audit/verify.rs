@@ -105,6 +105,9 @@ fn write_chain(chain: &Chain, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "chain {name}")?;
     let first = chain.after.saturating_add(1);
     let mut row = |name: &str, value: String| writeln!(out, "  {name:<8}  {value}");
+    if chain.records == 0 {
+        return row("records", "none yet".to_owned());
+    }
     row(
         "records",
         format!("{} ({first} to {})", chain.records, chain.last()),
