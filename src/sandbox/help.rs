@@ -6,12 +6,15 @@ use std::{net::SocketAddr, path::Path};
 use super::{
     home::Home,
     vendor::{Channel, SentCode, Vendor},
-    world::seed::{ADA, BARBARA, GRACE, HEDY, KATHERINE, PASSWORD, PEOPLE, Person},
+    world::seed::{ADA, BARBARA, CLIENT_ID, GRACE, HEDY, KATHERINE, PASSWORD, PEOPLE, Person},
 };
 use crate::route::Operation;
 
 /// An authenticator app shows a code for so many seconds, and it is accepted as long again.
 pub const STEP: u64 = 30;
+
+/// Where the stand-in takes a password.
+const LOGIN: &str = "/identity/resources/auth/v1/user";
 
 /// Where everything is, and what to try.
 #[must_use]
@@ -42,10 +45,24 @@ pub fn text(
          \n\
          {stays}\n\
          \n{calls}\n\
+         {token}\n\
          {codes}\n",
         origin = vendor.origin(),
         calls = calls(&home.codes(), gateway),
+        token = token(home.folder(), &vendor.origin()),
         codes = authenticators(vendor),
+    )
+}
+
+/// How to have a user's token, for `subject.from = "user-token"`.
+fn token(folder: &Path, origin: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "# A user's token: Katherine has no second factor, so a password is enough for one. For\n\
+         # subject.from = \"user-token\" with issuer = \"{origin}\" and audience = \"{CLIENT_ID}\"\n\
+         \x20 curl -s --cacert {folder}/ca.pem {origin}{LOGIN} -H 'content-type: application/json' \\\n\
+         \x20   -d '{{\"email\":\"{}\",\"password\":\"{PASSWORD}\"}}'\n",
+        KATHERINE.email
     )
 }
 
