@@ -40,6 +40,7 @@ def main(kind, path):
 
     if kind == "sidecar":
         container = named(pod.get("initContainers", []), "mfa-gateway", where)
+        config = configuration(objects, pod, container, where)
         require(
             container.get("restartPolicy") == "Always",
             where,
@@ -47,10 +48,10 @@ def main(kind, path):
         )
     else:
         container = named(pod.get("containers", []), "mfa-gateway", where)
-        check_standalone(objects, deployment, pod, where)
+        config = configuration(objects, pod, container, where)
+        check_standalone(objects, deployment, pod, config, where)
 
-    config = configuration(objects, pod, container, where)
-    check_pod(pod, where)
+    check_pod(pod, config, where)
     check_hardening(pod, container, where)
     check_ports(kind, container, config, where)
     check_secrets(pod, container, config, where)
@@ -58,17 +59,25 @@ def main(kind, path):
     check_memory(container, config, where)
 
 
-def check_pod(pod, where):
+def check_pod(pod, config, where):
     require(
         pod.get("enableServiceLinks") is False,
         where,
-        "enableServiceLinks must be false: Services would put variables into the environment, which is a configuration layer",
+        "enableServiceLinks must be false: the environment is a configuration layer, and nobody else's variables belong there",
     )
-    require(
-        pod.get("automountServiceAccountToken") is False, where, "automountServiceAccountToken must be false"
-    )
+    check_own_token(pod, config, where)
     for key in ("hostNetwork", "hostPID", "hostIPC"):
         require(not pod.get(key), where, f"{key} must not be set")
+
+
+def check_own_token(thing, config, where):
+    """The gateway asks the API server only about its callers' service accounts."""
+    asks = any("service_account" in caller for caller in config.get("callers", []))
+    require(
+        thing.get("automountServiceAccountToken") is asks,
+        where,
+        f"automountServiceAccountToken must be {str(asks).lower()}: {'a caller is' if asks else 'no caller is'} known by its service account",
+    )
 
 
 def check_hardening(pod, container, where):
@@ -203,18 +212,15 @@ def check_memory(container, config, where):
     require("cpu" in requests and "memory" in requests, where, "resources.requests must name cpu and memory")
 
 
-def check_standalone(objects, deployment, pod, where):
+def check_standalone(objects, deployment, pod, config, where):
+    in_memory = config.get("limits", {}).get("store", "memory") == "memory"
     require(
-        deployment["spec"].get("replicas") == 1,
+        deployment["spec"].get("replicas") == 1 or not in_memory,
         where,
         "replicas must be 1 while limits are counted in memory",
     )
     account = only(objects, "ServiceAccount")
-    require(
-        account.get("automountServiceAccountToken") is False,
-        "ServiceAccount mfa-gateway",
-        "automountServiceAccountToken must be false",
-    )
+    check_own_token(account, config, "ServiceAccount mfa-gateway")
     require(
         pod.get("serviceAccountName") == account["metadata"]["name"],
         where,
