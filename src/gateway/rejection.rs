@@ -285,12 +285,10 @@ pub(super) fn whole_seconds(time: Duration) -> u64 {
 
 /// What is wrong with a service account's token.
 const fn account_fault(error: JwtError) -> &'static str {
-    match error {
-        JwtError::Audience => {
-            "it is for another audience: mount it for the one in kubernetes.audience"
-        }
-        other => fault(other),
+    if matches!(error, JwtError::Audience) {
+        return "it is for another audience: mount it for the one in kubernetes.audience";
     }
+    fault(error)
 }
 
 fn body_detail(error: &BodyError) -> Cow<'static, str> {
