@@ -33,7 +33,7 @@ pub(super) fn read(reader: &mut Reader<'_>, collector: Option<&Collector>) -> Op
     }
     let (key, previous_keys) = keys(
         reader,
-        "make one with: openssl rand -base64 32 > audit.key, and name that file in audit.key_file",
+        "make one with: (umask 077; openssl rand -base64 32 > audit.key), and name that file in audit.key_file",
     );
     reader.warn_if_guessable(KEY, key.as_ref());
     Some(Audit {

@@ -93,7 +93,7 @@ fn store(reader: &mut Reader<'_>) -> Option<Store> {
             KEY,
             "limits.store",
             "is needed with a shared store: replicas that hash under different keys count apart",
-            "make one for all replicas with: openssl rand -base64 32 > limits.key, and name that file in limits.key_file",
+            "make one for all replicas with: (umask 077; openssl rand -base64 32 > limits.key), and name that file in limits.key_file",
         );
     }
     redis::read(reader).map(Store::Shared)
