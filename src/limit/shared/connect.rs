@@ -31,6 +31,9 @@ use crate::config::{HostPort, Servers, SharedStore};
 const BUDGET: Duration = Duration::from_secs(2);
 /// Of that for one sentinel.
 const SENTINEL_BUDGET: Duration = Duration::from_millis(500);
+/// Of that for one of a cluster's nodes. A cluster's client waits for all the nodes it is given,
+/// then for all that those have told it of: twice this, and there must be time left to be told.
+const NODE_BUDGET: Duration = Duration::from_millis(500);
 
 /// A connection that many requests share: what they ask goes out at once, and answers come in order.
 #[derive(Clone)]
@@ -222,9 +225,9 @@ impl Dial<'_> {
     async fn cluster(&self, nodes: &[HostPort]) -> RedisResult<Connection> {
         let scheme = if self.settings.tls { "rediss" } else { "redis" };
         let nodes = nodes.iter().map(|node| format!("{scheme}://{node}"));
-        // a decision has its own time-out; these only keep the client from waiting for ever
         let mut builder = ClusterClientBuilder::new(nodes.collect::<Vec<_>>())
-            .connection_timeout(BUDGET)
+            .connection_timeout(NODE_BUDGET)
+            // a decision has its own time-out; this only keeps the client from waiting for ever
             .response_timeout(BUDGET)
             .retries(2);
         if let Some(username) = &self.settings.username {

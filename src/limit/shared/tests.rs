@@ -278,6 +278,25 @@ async fn futures_poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll
 }
 
 #[test]
+fn a_node_that_never_answers_keeps_nobody_from_the_rest_of_its_cluster() {
+    let Some(nodes) = Redis::cluster() else {
+        return;
+    };
+    // the kernel takes connections for it, and that is all
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ports = [silent.local_addr().unwrap().port(), nodes[0].port];
+    let servers = ports.map(|port| HostPort {
+        host: "127.0.0.1".to_owned(),
+        port,
+    });
+    let store = SharedStore {
+        servers: Servers::Cluster(servers.to_vec()),
+        ..shared(&nodes[0], "silent")
+    };
+    runtime().block_on(StoreLink::try_once(&store)).unwrap();
+}
+
+#[test]
 fn other_quotas_count_on_from_the_nearest_period() {
     let Some(redis) = Redis::start() else { return };
     runtime().block_on(async {
