@@ -2,7 +2,8 @@
 //!
 //! A connection that failed once (an error, or no answer in time) is not used again, and until a
 //! new one has shown that the store takes writes in time, nobody asks: so an outage costs the
-//! requests that were waiting when it began one time-out, and no later one anything.
+//! requests that were waiting when it began one time-out, and no later one anything. Where
+//! only a part of it is bad, so that each new connection soon fails, new ones become rare.
 
 use std::{
     io,
@@ -23,7 +24,7 @@ use super::{
 
 /// A store that is away is tried again after this, growing,
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// to this.
+/// to this. A connection that was good for longer begins anew.
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// Between two looks at a connection that nobody may be using.
 const LOOK: Duration = Duration::from_secs(1);
@@ -203,13 +204,14 @@ impl Keeper {
     async fn run(mut self) {
         let mut pause = Duration::ZERO;
         while self.link.strong_count() > 0 {
-            match self.store.dial().await {
+            let good = match self.store.dial().await {
                 Ok(connection) => {
                     self.count(false, "");
-                    pause = Duration::ZERO;
+                    let opened = Instant::now();
                     if self.keep(connection).await.is_none() {
                         return;
                     }
+                    opened.elapsed()
                 }
                 Err(error) => {
                     let why = describe(&error);
@@ -218,9 +220,10 @@ impl Keeper {
                         return;
                     };
                     link.state.send_replace(State::Lost(why));
+                    Duration::ZERO
                 }
-            }
-            pause = pause.saturating_mul(2).clamp(FIRST_RETRY, LAST_RETRY);
+            };
+            pause = pause_after(pause, good);
             sleep(jittered(pause)).await;
         }
     }
@@ -294,6 +297,17 @@ async fn lost(states: &mut watch::Receiver<State>) -> Option<Arc<str>> {
     }
 }
 
+/// The pause that follows `pause` and a connection that was good for so long.
+///
+/// That one could be made says little: a cluster with a dead part, or a server that runs no script,
+/// lets everybody connect, and each time a decision pays to find out.
+fn pause_after(pause: Duration, good: Duration) -> Duration {
+    if good > LAST_RETRY {
+        return FIRST_RETRY;
+    }
+    pause.saturating_mul(2).clamp(FIRST_RETRY, LAST_RETRY)
+}
+
 /// Replicas that lost a store together don't come back to it together.
 fn jittered(pause: Duration) -> Duration {
     let mut random = [0];
@@ -312,4 +326,32 @@ fn describe(error: &RedisError) -> Arc<str> {
         return "no answer in time".into();
     }
     error.to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pauses(good: Duration, count: usize) -> Vec<u128> {
+        let next = |pause: &Duration| Some(pause_after(*pause, good));
+        std::iter::successors(Some(Duration::ZERO), next)
+            .skip(1)
+            .take(count)
+            .map(|pause| pause.as_millis())
+            .collect()
+    }
+
+    #[test]
+    fn connections_that_soon_fail_become_as_rare_as_those_that_cannot_be_made() {
+        let growing = [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
+        assert_eq!(pauses(Duration::ZERO, 8), growing);
+        assert_eq!(pauses(LAST_RETRY, 8), growing);
+    }
+
+    #[test]
+    fn a_connection_that_was_good_is_soon_followed_by_another() {
+        let good = LAST_RETRY.saturating_add(Duration::from_millis(1));
+        assert_eq!(pauses(good, 3), [100; 3]);
+        assert_eq!(pause_after(LAST_RETRY, good), FIRST_RETRY);
+    }
 }

@@ -10,7 +10,7 @@ use mfa_gateway::{
 use tokio::task::JoinSet;
 
 use super::{by_email, events, guess, guesses_left, one, until_metric};
-use crate::support::{Call, Redis, eventually, free_port};
+use crate::support::{Call, Redis, eventually, free_port, patience};
 
 #[tokio::test]
 async fn without_its_store_a_gateway_goes_on_from_what_it_has_seen() {
@@ -71,6 +71,23 @@ async fn a_store_that_hangs_costs_one_time_out_and_no_more() {
     redis.resume();
     until_metric(&rig, "mfa_gateway_limit_store_up 1\n").await;
     assert_eq!(guesses_left(&rig, GRACE.email).await, 5);
+}
+
+#[tokio::test]
+async fn a_store_that_takes_writes_but_decides_nothing_is_tried_ever_more_rarely() {
+    let Some(redis) = Redis::start() else { return };
+    let rig = one(&redis).start().await;
+    redis.command(&["ACL", "SETUSER", "default", "-@scripting"]);
+    // each of the gateway's threads has its own pauses; this connection stays on one
+    let mut connection = rig.connect(http::Version::HTTP_11).await;
+    let began = Instant::now();
+    while events(&rig, "store-lost") < 5 {
+        assert!(began.elapsed() < patience(), "it isn't lost any more");
+        until_metric(&rig, "mfa_gateway_limit_store_up 1\n").await;
+        connection.send(guess(ADA.email)).await.unwrap();
+    }
+    // 0.1 s, 0.2 s, 0.4 s and 0.8 s between them, each at most a quarter less
+    assert!(began.elapsed() >= Duration::from_millis(1_125));
 }
 
 #[tokio::test]
