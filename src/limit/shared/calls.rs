@@ -80,7 +80,7 @@ impl StoreLink {
     }
 
     async fn charge_all(&self, pause: Option<&Pause>, asks: &[Ask]) -> Result<Charged, StoreAway> {
-        let life = new_life();
+        let life = new_number();
         let mut refused = None;
         let charged = self
             .0
@@ -144,7 +144,7 @@ impl StoreLink {
                 let mut set = Cmd::new();
                 set.arg("SET")
                     .arg(name)
-                    .arg(new_life())
+                    .arg(new_number())
                     .arg("PX")
                     .arg(millis);
                 set.query_async::<()>(connection).await
@@ -169,8 +169,9 @@ fn store(settings: &SharedStore) -> Result<Store, TlsError> {
     Ok(Store::new(dialer, &settings.prefix, settings.timeout))
 }
 
-/// A number that no other charge has: lives are told apart by it. Below 2^52, for Lua.
-fn new_life() -> u64 {
+/// A number that nothing else has: lives, generations and calls are told apart by it. Below 2^52,
+/// for Lua.
+fn new_number() -> u64 {
     let (_high, low) = uuid::Uuid::now_v7().as_u64_pair();
     low & ((1 << 52) - 1)
 }
@@ -232,11 +233,11 @@ async fn give_back(
     receipts: &[Receipt],
 ) -> RedisResult<()> {
     if connection.is_whole() {
-        return scripts.give_back(connection, receipts).await;
+        return scripts.give_back(connection, receipts, new_number()).await;
     }
     for receipt in receipts {
         scripts
-            .give_back(connection, std::slice::from_ref(receipt))
+            .give_back(connection, std::slice::from_ref(receipt), new_number())
             .await?;
     }
     Ok(())

@@ -1,8 +1,13 @@
 -- Takes an attempt back from each of some limits, as far as it still weighs.
 --
--- Keys: one a limit. Arguments: when it was charged; for each limit the key's life then, how many
--- quotas, and of each the period, the weight of one attempt, and the time right after the charge.
+-- Keys: one that is this call's alone, then one a limit. Arguments: for how many milliseconds the
+-- call is remembered; when it was charged; for each limit the key's life then, how many quotas, and
+-- of each the period, the weight of one attempt, and the time right after the charge.
 
+-- a client that lost the answer asks again, which would take back what others were charged
+if not redis.call('SET', key(), 1, 'NX', 'PX', argument()) then
+  return {}
+end
 local at = number()
 while keys < #KEYS do
   local name, life = key(), argument()

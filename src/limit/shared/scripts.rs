@@ -9,6 +9,10 @@ use redis::{RedisError, RedisResult, Script, ScriptInvocation, aio::ConnectionLi
 
 use crate::limit::gcra::{MOST_QUOTAS, Rate};
 
+/// A call that may be made twice is remembered for so many milliseconds: longer than a cluster's
+/// client goes on trying, whose time-out is 2 s.
+const REMEMBERED: u64 = 10_000;
+
 /// The scripts.
 #[derive(Debug)]
 pub(super) struct Scripts {
@@ -141,16 +145,20 @@ impl Scripts {
         read_charged(&answer, asks).ok_or_else(garbled)
     }
 
-    /// Takes back what of an attempt still weighs.
+    /// Takes back what of an attempt still weighs; once for each `id`, a number that no other call
+    /// has, as a cluster's client makes a call again whose answer was lost.
     pub(super) async fn give_back(
         &self,
         connection: &mut impl ConnectionLike,
         receipts: &[Receipt],
+        id: u64,
     ) -> RedisResult<()> {
         let Some(first) = receipts.first() else {
             return Ok(());
         };
-        let mut call = self.give_back.arg(first.at);
+        // the limit's name has it in the same place of a cluster
+        let mut call = self.give_back.key(format!("{}:back:{id:x}", first.name));
+        call.arg(REMEMBERED).arg(first.at);
         for receipt in receipts {
             call.key(&receipt.name)
                 .arg(receipt.life)

@@ -243,6 +243,28 @@ fn what_one_replica_counts_forgives_and_pauses_holds_for_all() {
 }
 
 #[test]
+fn a_call_that_gives_back_and_is_made_again_gives_back_once() {
+    let Some(redis) = Redis::start() else { return };
+    runtime().block_on(async {
+        let (limiter, _clock) = replica(&redis, "again", &email_only());
+        let a = email("a");
+        // a moment later it would weigh less than what one more attempt needs
+        turn(&redis, START);
+        let first = limiter.admit(&recovery(&a)).await.unwrap();
+        let second = limiter.admit(&recovery(&a)).await.unwrap();
+        drop(limiter.admit(&recovery(&a)).await.unwrap());
+        let client = redis::Client::open(redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let scripts = scripts::Scripts::new();
+        for (charge, id, remaining) in [(&first, 1, 3), (&first, 1, 3), (&second, 2, 4)] {
+            let given = scripts.give_back(&mut connection, &charge.shared, id);
+            given.await.unwrap();
+            assert_eq!(limiter.standing(&a).await.unwrap()[0].remaining, remaining);
+        }
+    });
+}
+
+#[test]
 fn who_leaves_during_a_decision_is_not_charged() {
     let Some(redis) = Redis::start() else { return };
     runtime().block_on(async {
