@@ -1,6 +1,7 @@
 //! Steps 3 and 5: who calls, and on whose behalf; and whom the request's tokens speak for.
 //!
-//! A token may have to wait for the keys that verify it, within the time of a request.
+//! A token may have to wait for the keys that verify it: a user's within the time of a request, a
+//! caller's, whom nothing tells from a stranger yet, only briefly.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::{Connection, Gateway, rejection::Rejection, trail::Trail};
 use crate::{
     caller::{Caller, CallerError, Callers},
     config::{ActingWith, Settings, SubjectFrom, UserToken as Rules},
-    jwks::{self, Keys, Verifier, VerifyError},
+    jwks::{self, Keys, Patience, Verifier, VerifyError},
     jwt::{JwtError, ServiceAccountToken, UserToken},
     model::{Deadline, Signature},
     route::{Category, Facts, Operation, RouteMatch},
@@ -31,9 +32,13 @@ pub struct TokenKeys {
 pub(super) struct Tokens {
     users: Option<(Rules, Verifier<UserToken>)>,
     accounts: Option<Verifier<ServiceAccountToken>>,
-    /// The longest that a request waits for keys.
+    /// The longest that a known caller's request waits for keys.
     patience: Duration,
 }
+
+/// The longest that a caller's token waits for keys. A place in `max_in_flight` is taken meanwhile,
+/// and by anybody: as long as a fetch takes where all is well, and not as long as one may hang.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A user whose token was verified.
 struct Present {
@@ -126,7 +131,8 @@ impl Tokens {
         let (Some(verifier), Some(shown)) = (&self.accounts, callers.unverified(headers)) else {
             return Ok(None);
         };
-        match verifier.verify(shown, Deadline::after(self.patience)).await {
+        let limit = Deadline::after(self.patience.min(STRANGERS_PATIENCE));
+        match verifier.verify(shown, Patience::UntilFailure(limit)).await {
             Ok(token) => Ok(Some(token)),
             Err(VerifyError::Keys(error)) => Err(Rejection::Keys(error)),
             Err(VerifyError::Token(error)) => {
@@ -144,7 +150,8 @@ impl Tokens {
             return Ok(None);
         }
         let text = token::bearer(headers)?;
-        match verifier.verify(text, Deadline::after(self.patience)).await {
+        let patience = Patience::Until(Deadline::after(self.patience));
+        match verifier.verify(text, patience).await {
             Ok(token) => Ok(Some(Present {
                 token,
                 own: own(facts, rules, text)?,

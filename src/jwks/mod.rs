@@ -1,7 +1,7 @@
 //! Whose tokens are believed: the keys of an issuer, held and renewed, and what they verify.
 //!
 //! One task, the [`Keeper`], fetches the keys and is the only writer. Requests hold [`Keys`] and
-//! take those of the moment, or wait for the first within their deadline. A token of an unknown
+//! take those of the moment, or wait for the first within their [`Patience`]. A token of an unknown
 //! key may be one of a new key: then the keys are fetched again, at most once in 30 s, and the
 //! requests that want them wait for it. So a rotation is no error, and whoever makes tokens up
 //! can't drive fetches. An outage changes nothing: the keys in hand stay until there are others.
@@ -24,6 +24,28 @@ pub use source::{FetchError, Host, Place, Source};
 pub use verifier::{Verifier, VerifyError, now};
 
 use crate::{jwt::KeySet, model::Deadline};
+
+/// How long a token waits for the keys that verify it.
+#[derive(Clone, Copy, Debug)]
+pub enum Patience {
+    /// Until then: a fetch that fails is tried again in the meantime.
+    Until(Deadline),
+    /// Until then at most, and not beyond a fetch that failed while there are no keys.
+    UntilFailure(Deadline),
+}
+
+impl Patience {
+    const fn deadline(self) -> Deadline {
+        let (Self::Until(deadline) | Self::UntilFailure(deadline)) = self;
+        deadline
+    }
+
+    /// Whether there is nothing to wait for any more.
+    fn ends(self, state: &State) -> bool {
+        let failed = matches!(self, Self::UntilFailure(_)) && state.trouble.is_some();
+        state.held.is_some() || failed
+    }
+}
 
 /// What an issuer publishes.
 #[derive(Debug)]
@@ -108,16 +130,16 @@ impl Keys {
     }
 
     /// The keys, as soon as there are any.
-    async fn first(&self, deadline: Deadline) -> Result<Held, KeysError> {
+    async fn first(&self, patience: Patience) -> Result<Held, KeysError> {
         if let Some(held) = self.in_hand() {
             return Ok(held);
         }
         let mut state = self.state.clone();
         let found = async {
-            let state = state.wait_for(|state| state.held.is_some()).await.ok()?;
+            let state = state.wait_for(|state| patience.ends(state)).await.ok()?;
             state.held.clone()
         };
-        let found = deadline.run(found).await.ok().flatten();
+        let found = patience.deadline().run(found).await.ok().flatten();
         found.ok_or_else(|| {
             let state = self.state.borrow();
             KeysError {
@@ -129,7 +151,7 @@ impl Keys {
 
     /// The keys after these, because a token is of none of them: `None` if there are none, the
     /// fetch failed, one was forced just before, or the deadline passed.
-    async fn after(&self, seen: Version, deadline: Deadline) -> Option<Held> {
+    async fn after(&self, seen: Version, patience: Patience) -> Option<Held> {
         let newer = |state: &State| state.held.clone().filter(|held| held.version > seen);
         let mut state = self.state.clone();
         let ended = {
@@ -153,6 +175,6 @@ impl Keys {
             let state = state.wait_for(|state| state.ended > ended).await.ok()?;
             newer(&state)
         };
-        deadline.run(renewed).await.ok().flatten()
+        patience.deadline().run(renewed).await.ok().flatten()
     }
 }

@@ -91,8 +91,16 @@ fn claims() -> Value {
     })
 }
 
+fn until(limit: u64) -> Patience {
+    Patience::Until(Deadline::after(seconds(limit)))
+}
+
+fn until_failure(limit: u64) -> Patience {
+    Patience::UntilFailure(Deadline::after(seconds(limit)))
+}
+
 async fn verify(verifier: &Verifier<UserToken>, token: &str) -> Result<String, String> {
-    let verified = verifier.verify(token, Deadline::after(seconds(15))).await;
+    let verified = verifier.verify(token, until(15)).await;
     let user = verified.map(|token| token.user().as_str().to_owned());
     user.map_err(|error| error.to_string())
 }
@@ -131,10 +139,7 @@ async fn without_keys_in_time_it_is_nobodys_fault_but_theirs() {
     let fake = Fake::publishing([None]);
     let verifier = fake.start();
     let token = Issuer::p256("1").sign(&claims());
-    let error = verifier
-        .verify(&token, Deadline::after(seconds(3)))
-        .await
-        .unwrap_err();
+    let error = verifier.verify(&token, until(3)).await.unwrap_err();
     let VerifyError::Keys(error) = error else {
         panic!("{error}");
     };
@@ -147,6 +152,38 @@ async fn without_keys_in_time_it_is_nobodys_fault_but_theirs() {
     let asked = Instant::now();
     assert!(verify(&verifier, "no.token").await.is_err());
     assert_eq!(Instant::now(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_to_wait_until_failure_waits_for_one_fetch_and_never_for_the_next() {
+    let issuer = Issuer::p256("1");
+    let token = issuer.sign(&claims());
+    let mut fake = Fake::publishing([None]);
+    fake.takes = seconds(1);
+    let verifier = fake.start();
+    let waited = async |limit| {
+        let asked = Instant::now();
+        let verified = verifier.verify(&token, until_failure(limit)).await;
+        assert!(matches!(verified, Err(VerifyError::Keys(_))));
+        asked.elapsed()
+    };
+    // the limit, the fetch's end, and nothing, also while the next fetch is under way
+    assert_eq!(waited(0).await, Duration::ZERO);
+    assert!((1_000..1_010).contains(&waited(15).await.as_millis()));
+    for _ in 0..100 {
+        assert_eq!(waited(15).await, Duration::ZERO);
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(fake.fetches() > 2);
+    // the trouble is over with the first keys, and matters no more once there are some
+    fake.then(Some(issuer.jwks()));
+    sleep(seconds(10)).await;
+    fake.then(None);
+    sleep(seconds(3_700)).await;
+    let verified = verifier.verify(&token, until_failure(15)).await;
+    assert!(verified.is_ok(), "{verified:?}");
+    let verified = verifier.verify("no.token", until_failure(15)).await;
+    assert!(matches!(verified, Err(VerifyError::Token(_))));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,12 +8,12 @@ use std::{
 use aws_lc_rs::digest;
 
 use super::{
-    Held, Keys, KeysError,
+    Held, Keys, KeysError, Patience,
     seen::{Digest, Seen},
 };
 use crate::{
     jwt::{Compact, Expected, JwtError, Token},
-    model::{Deadline, Signature},
+    model::Signature,
 };
 
 /// Verifies the tokens of one issuer for one audience. Each worker has one of its own, so that
@@ -62,7 +62,7 @@ impl<T: Token> Verifier<T> {
     ///
     /// # Errors
     /// [`VerifyError`].
-    pub async fn verify(&self, text: &str, deadline: Deadline) -> Result<T, VerifyError> {
+    pub async fn verify(&self, text: &str, patience: Patience) -> Result<T, VerifyError> {
         let digest = sha256(text);
         if let Some(held) = self.keys.in_hand()
             && let Some(token) = self.recall(&digest, &held)
@@ -70,9 +70,9 @@ impl<T: Token> Verifier<T> {
             return Ok(token);
         }
         let token = Compact::parse(text, &self.accepted)?;
-        let held = self.keys.first(deadline).await?;
+        let held = self.keys.first(patience).await?;
         let (held, read) = match self.read(&token, &held) {
-            Err(JwtError::UnknownKey) => match self.keys.after(held.version, deadline).await {
+            Err(JwtError::UnknownKey) => match self.keys.after(held.version, patience).await {
                 Some(newer) => {
                     let read = self.read(&token, &newer);
                     (newer, read)

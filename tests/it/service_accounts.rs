@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Builder, Call, Rig};
+use crate::support::{Builder, Call, Rig, within};
 
 const KEY: &str = "x-mfa-gateway-key";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -294,10 +294,30 @@ async fn while_the_cluster_is_away_only_its_accounts_wait() {
     let rig = cluster
         .gateway()
         .env("KUBERNETES_SERVICE_PORT", "1")
-        .set("frontegg.request_timeout", "'1s'")
         .start()
         .await;
     let reply = rig.call(recover(&token)).await;
+    reply.assert_refused(503, "keys-unavailable");
+    let desk = rig.call(recover("a.secret.with-two-dots")).await;
+    assert_eq!(desk.code(), None);
+}
+
+#[tokio::test]
+async fn while_the_cluster_hangs_nobody_unknown_keeps_a_place_for_long() {
+    let cluster = Cluster::start().await;
+    let token = cluster.token(|_claims| ());
+    // it takes connections and says nothing
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let rig = cluster
+        .gateway()
+        .env("KUBERNETES_SERVICE_PORT", &port)
+        .set("frontegg.connect_timeout", "'1m'")
+        .set("frontegg.request_timeout", "'5m'")
+        .start()
+        .await;
+    let answer = Box::pin(rig.call(recover(&token)));
+    let reply = within("an answer", answer).await;
     reply.assert_refused(503, "keys-unavailable");
     let desk = rig.call(recover("a.secret.with-two-dots")).await;
     assert_eq!(desk.code(), None);

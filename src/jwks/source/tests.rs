@@ -166,7 +166,7 @@ async fn a_cluster_is_asked_with_our_own_token_which_goes_nowhere_else() {
 
 #[tokio::test]
 async fn a_clusters_service_account_is_verified_with_what_was_discovered() {
-    use super::super::{Keeper, Verifier};
+    use super::super::{Keeper, Patience, Verifier};
     use crate::{
         jwt::ServiceAccountToken,
         model::{Deadline, Signature},
@@ -189,7 +189,10 @@ async fn a_clusters_service_account_is_verified_with_what_was_discovered() {
             "kubernetes.io": {"namespace": "shop", "serviceaccount": {"name": "login"}},
         }));
         let verified = verifier
-            .verify(&token, Deadline::after(Duration::from_secs(5)))
+            .verify(
+                &token,
+                Patience::Until(Deadline::after(Duration::from_secs(5))),
+            )
             .await;
         assert_eq!(verified.is_ok(), good, "{iss}");
     }
