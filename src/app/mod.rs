@@ -75,7 +75,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let settings = &loaded.settings;
         // before they are read: a file that changes in between is read once too often, not never
-        let seen = reload::look(settings).await;
+        let seen = reload::look(&loaded).await;
         let (doors, rooms, identities) = parts::doors(&settings.listen)?;
         let admin = settings
             .admin
@@ -86,7 +86,7 @@ impl App {
         let shown = watch::Sender::new(Arc::from(loaded.show_json().to_string()));
         let configuration = Configuration {
             sources,
-            loaded,
+            loaded: Arc::new(loaded),
             log,
             identities,
             shown,

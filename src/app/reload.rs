@@ -14,7 +14,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::interval};
 use super::{Cause, Signal, Signals, parts::Parts};
 use crate::{
     audit::Control,
-    config::{self, KnownBy, Loaded, SecretSource, Settings, Sources},
+    config::{self, KnownBy, Loaded, Problems, SecretSource, Settings, Sources},
     edge::Identity,
     telemetry::log::Log,
 };
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Configuration {
     pub(super) sources: Sources,
-    pub(super) loaded: Loaded,
+    pub(super) loaded: Arc<Loaded>,
     pub(super) log: Option<Log>,
     pub(super) identities: Vec<Arc<Identity>>,
     /// The redacted form, for the admin listener.
@@ -78,7 +78,7 @@ impl Configuration {
     /// Reads the files that have changed since they were read. What was written into the
     /// configuration itself meanwhile waits for its signal.
     async fn follow_files(&mut self, parts: &mut Parts) {
-        let now = look(&self.loaded.settings).await;
+        let now = look(&self.loaded).await;
         if now == self.seen {
             return;
         }
@@ -86,15 +86,51 @@ impl Configuration {
         let changed: Vec<String> = changed.map(|file| file.key.clone()).collect();
         self.seen = now;
         let identities = self.renew_identities().await;
-        let taken = match parts.reload(&self.loaded.settings, &[]).await {
-            Ok(()) if identities => Ok(changed),
-            Ok(()) => Err(changed),
-            Err(error) => {
-                tracing::error!(%error, "a changed file can't be used; what it held before stays in use");
-                Err(changed)
-            }
+        let taken = match self.take_files(parts, changed).await {
+            Ok(nothing) if nothing.is_empty() => return,
+            Ok(changed) if !identities => Err(changed),
+            taken => taken,
         };
         tell(parts, taken).await;
+    }
+
+    /// The keys whose files were taken, or that stand in the way.
+    async fn take_files(
+        &mut self,
+        parts: &mut Parts,
+        mut changed: Vec<String>,
+    ) -> Result<Vec<String>, Vec<String>> {
+        const UNUSABLE: &str = "a changed file can't be used; what it held before stays in use";
+        let ca_files = self.loaded.ca_files();
+        let is_ca = |key: &String| ca_files.iter().any(|(ca, _path)| ca == key);
+        let mut loaded = Arc::clone(&self.loaded);
+        let mut replaced = Vec::new();
+        if changed.iter().any(is_ca) {
+            let before = Arc::clone(&loaded);
+            match spawn_blocking(move || before.read_again()).await {
+                Ok(Ok(again)) => loaded = Arc::new(again),
+                Ok(Err(problems)) => {
+                    report(&problems, UNUSABLE);
+                    return Err(changed);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "{UNUSABLE}");
+                    return Err(changed);
+                }
+            }
+            replaced = config::changed_keys(&self.loaded, &loaded);
+            // a pod's is written anew with each token that the kubelet renews, mostly as it was
+            changed.retain(|key| !is_ca(key) || replaced.contains(key));
+        }
+        if changed.is_empty() {
+            return Ok(changed);
+        }
+        if let Err(error) = parts.reload(&loaded.settings, &replaced).await {
+            tracing::error!(%error, "{UNUSABLE}");
+            return Err(changed);
+        }
+        self.loaded = loaded;
+        Ok(changed)
     }
 
     /// The keys that changed, or those that stand in the way.
@@ -104,9 +140,7 @@ impl Configuration {
         let loaded = match read {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(problems)) => {
-                for problem in &problems {
-                    tracing::error!(key = problem.key, from = %problem.origin, mend = problem.mend, "configuration not reloaded: {}", problem.what);
-                }
+                report(&problems, "configuration not reloaded");
                 return Err(problems.iter().map(|problem| problem.key.clone()).collect());
             }
             Err(error) => {
@@ -120,7 +154,7 @@ impl Configuration {
             return Err(fixed);
         }
         let changed = config::changed_keys(&self.loaded, &loaded);
-        let seen = look(&loaded.settings).await;
+        let seen = look(&loaded).await;
         if let Err(error) = parts.reload(&loaded.settings, &changed).await {
             tracing::error!(%error, "configuration not reloaded");
             return Err(changed);
@@ -132,7 +166,7 @@ impl Configuration {
         }
         self.shown
             .send_replace(Arc::from(loaded.show_json().to_string()));
-        self.loaded = loaded;
+        self.loaded = Arc::new(loaded);
         self.seen = seen;
         Ok(changed)
     }
@@ -151,6 +185,12 @@ impl Configuration {
             all = false;
         }
         all
+    }
+}
+
+fn report(problems: &Problems, so: &str) {
+    for problem in problems {
+        tracing::error!(key = problem.key, from = %problem.origin, mend = problem.mend, "{so}: {}", problem.what);
     }
 }
 
@@ -175,8 +215,10 @@ async fn tell(parts: &Parts, taken: Result<Vec<String>, Vec<String>>) {
 }
 
 /// Looks at each file that is read again. The credential's files are its keeper's business.
-pub(super) async fn look(settings: &Settings) -> Vec<Watched> {
-    let files = files(settings);
+pub(super) async fn look(loaded: &Loaded) -> Vec<Watched> {
+    let mut files = files(&loaded.settings);
+    let ca_files = loaded.ca_files().into_iter();
+    files.extend(ca_files.map(|(key, path)| (key.to_owned(), path)));
     let stamp = |path: &PathBuf| {
         let metadata = fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.ino()))

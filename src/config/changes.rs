@@ -1,6 +1,10 @@
 //! What differs between two configurations, for a reload.
 
-use super::{Loaded, entries::Entry};
+use std::path::PathBuf;
+
+use rustls::pki_types::TrustAnchor;
+
+use super::{Loaded, Problems, entries::Entry, meaning, meant::Meant};
 
 /// What can't change while the gateway runs: sockets, stores, open files, and the keys under
 /// which what is there was written.
@@ -17,12 +21,61 @@ const FIXED: [&str; 10] = [
     "telemetry.otlp_endpoint",
 ];
 
-/// The keys whose values differ, in the order of the reference.
+/// What names the certificates that are believed of whoever is called.
+const CA_FILES: [&str; 2] = ["frontegg.ca_file", "kubernetes.ca_file"];
+
+impl Loaded {
+    /// The files with certificates that are believed of whoever is called, by key.
+    #[must_use]
+    pub fn ca_files(&self) -> Vec<(&'static str, PathBuf)> {
+        let named = |key| match self.entries.at(key).map(|entry| &entry.meant) {
+            Some(Meant::Text(path)) if !path.is_empty() => Some((key, PathBuf::from(path))),
+            _none => None,
+        };
+        let used = believed(self).into_iter().zip(CA_FILES);
+        used.filter_map(|(roots, key)| roots.and_then(|_used| named(key)))
+            .collect()
+    }
+
+    /// The same configuration, with the files that it names read again.
+    ///
+    /// # Errors
+    /// What is wrong with them now.
+    pub fn read_again(&self) -> Result<Self, Problems> {
+        let entries = self.entries.clone();
+        let (settings, warnings) = meaning::settings(&entries, Problems::default())?;
+        Ok(Self {
+            settings,
+            warnings,
+            entries,
+        })
+    }
+}
+
+/// By key of [`CA_FILES`], where it matters.
+fn believed(loaded: &Loaded) -> [Option<&[TrustAnchor<'static>]>; 2] {
+    let settings = &loaded.settings;
+    let cluster = settings.kubernetes.as_ref();
+    [
+        Some(settings.frontegg.roots.roots.as_slice()),
+        cluster.map(|cluster| cluster.roots.roots.as_slice()),
+    ]
+}
+
+/// The keys whose values differ, in the order of the reference; then those of CA files that hold
+/// other certificates than before.
 #[must_use]
 pub fn changed_keys(old: &Loaded, new: &Loaded) -> Vec<String> {
-    differing(old, new)
-        .map(|entry| entry.path.clone())
-        .collect()
+    let differing = differing(old, new).map(|entry| entry.path.clone());
+    let mut changed: Vec<String> = differing.collect();
+    let both = believed(old).into_iter().zip(believed(new));
+    for ((before, now), key) in both.zip(CA_FILES) {
+        let replaced = before.is_some() && now.is_some() && before != now;
+        if replaced && !changed.iter().any(|known| known == key) {
+            changed.push(key.to_owned());
+        }
+    }
+    changed
 }
 
 /// Of those, the ones that need a restart.

@@ -228,6 +228,55 @@ async fn the_vendors_settings_change_and_an_exchange_under_way_is_finished() {
 }
 
 #[tokio::test]
+async fn the_vendors_ca_is_replaced_without_a_signal() {
+    let other = Authority::new("another").unwrap();
+    let builder = Rig::builder();
+    let ca = builder.file("ca.pem", other.pem());
+    let rig = builder
+        .set("frontegg.ca_file", &format!("'{ca}'"))
+        .set("frontegg.request_timeout", "'1s'")
+        .set("limits.mode", "'observe'")
+        .start()
+        .await;
+    rig.call(guess(ADA.email))
+        .await
+        .assert_refused(503, "credential-unavailable");
+    // what is no CA is refused, by key
+    let replace = async |pem: &str, becomes: &str| {
+        fs::write(rig.path("next.pem"), pem).unwrap();
+        fs::rename(rig.path("next.pem"), &ca).unwrap();
+        let what = eventually(becomes, || {
+            let mut events = rig.events().into_iter();
+            events.find_map(|(name, what)| (name == becomes).then_some(what))
+        });
+        assert_eq!(what.await["keys"], json!(["frontegg.ca_file"]));
+    };
+    replace("no CA", "reload-refused").await;
+    // the vendor's certificate is signed by this one
+    replace(rig.vendor.authority().pem(), "reload").await;
+    rig.call(guess(ADA.email)).await.assert_passed(401);
+}
+
+#[tokio::test]
+async fn a_signal_reads_the_vendors_ca_again_and_new_connections_are_verified_with_it() {
+    let rig = Rig::builder()
+        .set("frontegg.request_timeout", "'1s'")
+        .start()
+        .await;
+    rig.call(guess(ADA.email)).await.assert_passed(401);
+    let other = Authority::new("another").unwrap();
+    fs::write(rig.path("next.pem"), other.pem()).unwrap();
+    fs::rename(rig.path("next.pem"), rig.path("vendor-ca.pem")).unwrap();
+    reload(&rig).await;
+    let mut events = rig.events().into_iter();
+    let (_, what) = events.find(|(name, _)| name == "reload").unwrap();
+    assert_eq!(what["keys"], json!(["frontegg.ca_file"]), "{what}");
+    rig.call(guess(ADA.email))
+        .await
+        .assert_refused(503, "credential-unavailable");
+}
+
+#[tokio::test]
 async fn an_invalid_configuration_changes_nothing_and_is_told_by_key() {
     let rig = Rig::builder()
         .set("routes.allow", "['recover']")

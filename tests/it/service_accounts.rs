@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Builder, Call, Rig, within};
+use crate::support::{Builder, Call, Rig, eventually, within};
 
 const KEY: &str = "x-mfa-gateway-key";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -300,6 +300,30 @@ async fn while_the_cluster_is_away_only_its_accounts_wait() {
     reply.assert_refused(503, "keys-unavailable");
     let desk = rig.call(recover("a.secret.with-two-dots")).await;
     assert_eq!(desk.code(), None);
+}
+
+#[tokio::test]
+async fn the_clusters_ca_is_replaced_without_a_restart() {
+    let cluster = Cluster::start().await;
+    let builder = cluster.gateway();
+    let other = Authority::new("another").unwrap();
+    let ca = builder.file("other-ca.pem", other.pem());
+    let rig = builder
+        .set("kubernetes.ca_file", &format!("'{ca}'"))
+        .start()
+        .await;
+    let token = cluster.token(|_claims| ());
+    let reply = rig.call(recover(&token)).await;
+    reply.assert_refused(503, "keys-unavailable");
+    let before = rig.events().len();
+    std::fs::rename(rig.path("cluster-ca.pem"), ca).unwrap();
+    let look = || rig.events().into_iter().nth(before);
+    let (name, what) = eventually("a record of the reload", look).await;
+    assert_eq!(
+        (name.as_str(), &what["keys"]),
+        ("reload", &json!(["kubernetes.ca_file"]))
+    );
+    assert_eq!(rig.call(recover(&token)).await.code(), None);
 }
 
 #[tokio::test]

@@ -336,6 +336,25 @@ fn a_reload_knows_what_changed_and_what_needs_a_restart() {
 }
 
 #[test]
+fn a_ca_file_that_holds_another_ca_has_changed() {
+    let world = World::new();
+    let old = world.load();
+    assert_eq!(old.ca_files(), [("frontegg.ca_file", world.path("ca.pem"))]);
+    let text = fs::read(world.path("ca.pem")).unwrap();
+    fs::write(world.path("ca.pem"), &text).unwrap();
+    assert!(changed_keys(&old, &old.read_again().unwrap()).is_empty());
+    fs::copy(World::new().path("ca.pem"), world.path("ca.pem")).unwrap();
+    for new in [world.load(), old.read_again().unwrap()] {
+        assert_eq!(changed_keys(&old, &new), ["frontegg.ca_file"]);
+        assert!(reload_blockers(&old, &new).is_empty());
+    }
+    fs::write(world.path("ca.pem"), "none").unwrap();
+    let problems = old.read_again().map(|_loaded| ()).unwrap_err();
+    let keys: Vec<_> = problems.iter().map(|problem| &*problem.key).collect();
+    assert_eq!(keys, ["frontegg.ca_file"]);
+}
+
+#[test]
 fn a_key_that_does_not_fit_the_certificate_is_told() {
     let mut world = World::new();
     let other = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
