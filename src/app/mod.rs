@@ -76,6 +76,7 @@ impl App {
         let settings = &loaded.settings;
         // before they are read: a file that changes in between is read once too often, not never
         let seen = reload::look(&loaded).await;
+        let lasting = reload::lasting(settings)?;
         let (doors, rooms, identities) = parts::doors(&settings.listen)?;
         let admin = settings
             .admin
@@ -91,6 +92,7 @@ impl App {
             identities,
             shown,
             seen,
+            lasting,
         };
         Ok(Self {
             configuration,

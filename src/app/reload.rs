@@ -9,9 +9,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
 
-use super::{Cause, Signal, Signals, parts::Parts};
+use super::{Cause, Signal, Signals, StartError, parts::Parts};
 use crate::{
     audit::Control,
     config::{self, KnownBy, Loaded, Problems, SecretSource, Settings, Sources},
@@ -33,6 +34,19 @@ pub(super) struct Configuration {
     pub(super) shown: watch::Sender<Arc<str>>,
     /// The files that it names, as they were when they were read.
     pub(super) seen: Vec<Watched>,
+    /// The secrets that it names and that are not read again.
+    pub(super) lasting: Vec<Lasting>,
+}
+
+/// A secret that stays as it was at the start: what was counted or written is there under it.
+#[derive(Debug)]
+pub(super) struct Lasting {
+    /// Which key names it.
+    key: &'static str,
+    source: SecretSource,
+    at_start: SecretString,
+    /// Whether it was told that its file holds another one.
+    told: bool,
 }
 
 /// A file that is read again when it changes.
@@ -55,13 +69,39 @@ impl Configuration {
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
-                    Signal::Reload => self.reload(parts).await,
+                    Signal::Reload => {
+                        self.reload(parts).await;
+                        self.follow_lasting().await;
+                    }
                     Signal::Reopen => parts.audit.reopen(),
                     Signal::Stop => return Cause::Told,
                 },
                 () = &mut hopeless => return Cause::AuditLost,
-                _ = clock.tick() => self.follow_files(parts).await,
+                _ = clock.tick() => {
+                    self.follow_files(parts).await;
+                    self.follow_lasting().await;
+                }
             }
+        }
+    }
+
+    /// Tells, once, of a secret whose file holds another one, since nothing comes of it yet.
+    async fn follow_lasting(&mut self) {
+        for secret in &mut self.lasting {
+            let source = secret.source.clone();
+            // one that can't be read is the next reload's trouble
+            let Ok(Ok(now)) = spawn_blocking(move || source.read()).await else {
+                continue;
+            };
+            let differs = now.expose_secret() != secret.at_start.expose_secret();
+            if differs && !secret.told {
+                tracing::warn!(
+                    key = secret.key,
+                    mend = "restart the gateway",
+                    "this file holds another key than at the start: it takes effect at a restart"
+                );
+            }
+            secret.told = differs;
         }
     }
 
@@ -212,6 +252,29 @@ async fn tell(parts: &Parts, taken: Result<Vec<String>, Vec<String>>) {
     if parts.audit.control(&control).await.is_err() {
         tracing::warn!("the reload is not in the audit log yet");
     }
+}
+
+/// The secrets that stay as they are now.
+pub(super) fn lasting(settings: &Settings) -> Result<Vec<Lasting>, StartError> {
+    let sources = [
+        ("limits.key_file", settings.limits.key.as_ref()),
+        ("audit.key_file", Some(&settings.audit.key)),
+    ];
+    let files = sources.into_iter().filter_map(|(key, source)| {
+        let source = source.filter(|source| matches!(source, SecretSource::File(_)))?;
+        Some((key, source.clone()))
+    });
+    let read = files.map(|(key, source)| {
+        Ok(Lasting {
+            at_start: source
+                .read()
+                .map_err(|cause| StartError::Secret { key, cause })?,
+            key,
+            source,
+            told: false,
+        })
+    });
+    read.collect()
 }
 
 /// Looks at each file that is read again. The credential's files are its keeper's business.

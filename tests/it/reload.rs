@@ -195,6 +195,32 @@ async fn the_admin_key_file_is_read_again_when_it_changes() {
 }
 
 #[tokio::test]
+async fn a_key_that_stays_until_a_restart_is_told_of_once() {
+    const TOLD: &str =
+        "this file holds another key than at the start: it takes effect at a restart";
+    let builder = Rig::builder();
+    let limits = builder.file("limits.key", "the first key of limits, 32 bytes");
+    let audit = builder.file("audit.key", "the first key of records, 32 bytes");
+    let rig = builder
+        .set("limits.key_file", &format!("'{limits}'"))
+        .env("MFA_GATEWAY__AUDIT__KEY_FILE", &audit)
+        .start()
+        .await;
+    for file in [limits, audit] {
+        fs::write(rig.path("next"), "the key that follows it, 32 bytes").unwrap();
+        fs::rename(rig.path("next"), file).unwrap();
+    }
+    rig.gateway.logged(TOLD, 2).await;
+    reload(&rig).await;
+    rig.call(guess(ADA.email)).await.assert_passed(401);
+    let told = rig.gateway.logged(TOLD, 2).await;
+    let told: Vec<_> = told.iter().map(|line| line["key"].clone()).collect();
+    assert_eq!(told, ["limits.key_file", "audit.key_file"]);
+    let log = rig.gateway.stderr();
+    assert!(!log.contains("32 bytes"), "{log}");
+}
+
+#[tokio::test]
 async fn the_vendors_settings_change_and_an_exchange_under_way_is_finished() {
     let rig = Rig::builder()
         .set("frontegg.environment_id", "'before'")
