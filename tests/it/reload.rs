@@ -1,12 +1,11 @@
 //! What changes while the gateway runs: its configuration, and the files that it names.
 
-use std::fs;
+mod files;
 
 use http::{Method, Version};
 use mfa_gateway::{
     route::Operation,
     sandbox::{
-        certs::{Authority, LOOPBACK},
         vendor::Fault,
         world::seed::{ADA, BARBARA},
     },
@@ -14,7 +13,7 @@ use mfa_gateway::{
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::support::{Call, Client, Rig, eventually, recover};
+use super::support::{Call, Rig, eventually, recover};
 
 const RELOAD_SUCCESS: &str = "mfa_gateway_config_reload_success";
 
@@ -131,96 +130,6 @@ async fn callers_change() {
 }
 
 #[tokio::test]
-async fn a_callers_token_file_is_read_again_when_it_changes() {
-    let builder = Rig::builder();
-    let token = builder.file("console.token", "console-token-one\n");
-    let next = builder.file("console.token.next", "console-token-two\n");
-    let rig = builder
-        .tables(&format!(
-            "[[callers]]\nname = 'console'\ntoken_file = '{token}'\n"
-        ))
-        .start()
-        .await;
-    let known = |token: &str| guess(ADA.email).header("x-mfa-gateway-key", token);
-    rig.call(known("console-token-one"))
-        .await
-        .assert_passed(401);
-    rig.call(known("console-token-two"))
-        .await
-        .assert_refused(401, "caller-unknown");
-    // what is being written into the configuration meanwhile waits for its signal
-    rig.edit("[[callers]]", "routes.allow = 'half a li\n[[callers]]");
-    // as Kubernetes does: another file is renamed into its place
-    fs::rename(next, token).unwrap();
-    let before = rig.event_names().len();
-    let (name, what) = event_after(&rig, before).await;
-    assert_eq!(
-        (name.as_str(), &what["keys"]),
-        ("reload", &json!(["callers[0].token_file"]))
-    );
-    rig.call(known("console-token-two"))
-        .await
-        .assert_passed(401);
-    rig.call(known("console-token-one"))
-        .await
-        .assert_refused(401, "caller-unknown");
-}
-
-#[tokio::test]
-async fn the_admin_key_file_is_read_again_when_it_changes() {
-    let builder = Rig::builder();
-    let key = builder.file("admin.key", "admin-key-one\n");
-    let next = builder.file("admin.key.next", "admin-key-two\n");
-    let rig = builder
-        .set("admin.key_file", &format!("'{key}'"))
-        .start()
-        .await;
-    let admin = Client::Tcp(rig.admin);
-    let ask = async |key: &str| {
-        let call = Call::new(Method::GET, "/config").header("x-mfa-gateway-key", key);
-        admin.send(call).await.unwrap().status.as_u16()
-    };
-    assert_eq!(
-        (ask("admin-key-one").await, ask("admin-key-two").await),
-        (200, 403)
-    );
-    fs::rename(next, key).unwrap();
-    let before = rig.event_names().len();
-    let (name, _) = event_after(&rig, before).await;
-    assert_eq!(name, "reload");
-    assert_eq!(
-        (ask("admin-key-one").await, ask("admin-key-two").await),
-        (403, 200)
-    );
-}
-
-#[tokio::test]
-async fn a_key_that_stays_until_a_restart_is_told_of_once() {
-    const TOLD: &str =
-        "this file holds another key than at the start: it takes effect at a restart";
-    let builder = Rig::builder();
-    let limits = builder.file("limits.key", "the first key of limits, 32 bytes");
-    let audit = builder.file("audit.key", "the first key of records, 32 bytes");
-    let rig = builder
-        .set("limits.key_file", &format!("'{limits}'"))
-        .env("MFA_GATEWAY__AUDIT__KEY_FILE", &audit)
-        .start()
-        .await;
-    for file in [limits, audit] {
-        fs::write(rig.path("next"), "the key that follows it, 32 bytes").unwrap();
-        fs::rename(rig.path("next"), file).unwrap();
-    }
-    rig.gateway.logged(TOLD, 2).await;
-    reload(&rig).await;
-    rig.call(guess(ADA.email)).await.assert_passed(401);
-    let told = rig.gateway.logged(TOLD, 2).await;
-    let told: Vec<_> = told.iter().map(|line| line["key"].clone()).collect();
-    assert_eq!(told, ["limits.key_file", "audit.key_file"]);
-    let log = rig.gateway.stderr();
-    assert!(!log.contains("32 bytes"), "{log}");
-}
-
-#[tokio::test]
 async fn the_vendors_settings_change_and_an_exchange_under_way_is_finished() {
     let rig = Rig::builder()
         .set("frontegg.environment_id", "'before'")
@@ -251,55 +160,6 @@ async fn the_vendors_settings_change_and_an_exchange_under_way_is_finished() {
         rig.received(&reply)[0].header("frontegg-environment-id"),
         Some("before")
     );
-}
-
-#[tokio::test]
-async fn the_vendors_ca_is_replaced_without_a_signal() {
-    let other = Authority::new("another").unwrap();
-    let builder = Rig::builder();
-    let ca = builder.file("ca.pem", other.pem());
-    let rig = builder
-        .set("frontegg.ca_file", &format!("'{ca}'"))
-        .set("frontegg.request_timeout", "'1s'")
-        .set("limits.mode", "'observe'")
-        .start()
-        .await;
-    rig.call(guess(ADA.email))
-        .await
-        .assert_refused(503, "credential-unavailable");
-    // what is no CA is refused, by key
-    let replace = async |pem: &str, becomes: &str| {
-        fs::write(rig.path("next.pem"), pem).unwrap();
-        fs::rename(rig.path("next.pem"), &ca).unwrap();
-        let what = eventually(becomes, || {
-            let mut events = rig.events().into_iter();
-            events.find_map(|(name, what)| (name == becomes).then_some(what))
-        });
-        assert_eq!(what.await["keys"], json!(["frontegg.ca_file"]));
-    };
-    replace("no CA", "reload-refused").await;
-    // the vendor's certificate is signed by this one
-    replace(rig.vendor.authority().pem(), "reload").await;
-    rig.call(guess(ADA.email)).await.assert_passed(401);
-}
-
-#[tokio::test]
-async fn a_signal_reads_the_vendors_ca_again_and_new_connections_are_verified_with_it() {
-    let rig = Rig::builder()
-        .set("frontegg.request_timeout", "'1s'")
-        .start()
-        .await;
-    rig.call(guess(ADA.email)).await.assert_passed(401);
-    let other = Authority::new("another").unwrap();
-    fs::write(rig.path("next.pem"), other.pem()).unwrap();
-    fs::rename(rig.path("next.pem"), rig.path("vendor-ca.pem")).unwrap();
-    reload(&rig).await;
-    let mut events = rig.events().into_iter();
-    let (_, what) = events.find(|(name, _)| name == "reload").unwrap();
-    assert_eq!(what["keys"], json!(["frontegg.ca_file"]), "{what}");
-    rig.call(guess(ADA.email))
-        .await
-        .assert_refused(503, "credential-unavailable");
 }
 
 #[tokio::test]
@@ -369,47 +229,6 @@ async fn what_needs_a_restart_is_told_by_key() {
     }
     assert!(!rig.path("other.log").exists());
     reload(&rig).await;
-}
-
-#[tokio::test]
-async fn new_connections_are_greeted_with_a_changed_certificate() {
-    let rig = Rig::builder().tls().start().await;
-    let mut standing = rig.connect(Version::HTTP_11).await;
-    standing
-        .send(guess(ADA.email))
-        .await
-        .unwrap()
-        .assert_passed(401);
-    let Client::Tls(address, _) = rig.client else {
-        panic!("no TLS");
-    };
-    let authority = Authority::new("another").unwrap();
-    let client = Client::Tls(address, authority.der().clone());
-    assert!(client.connect(Version::HTTP_11).await.is_err());
-
-    let identity = authority.issue(LOOPBACK).unwrap();
-    for (name, pem) in [
-        ("certificate-key.pem", &identity.key_pem),
-        ("certificate.pem", &identity.certificate_pem),
-    ] {
-        fs::write(rig.path("next.pem"), pem).unwrap();
-        fs::rename(rig.path("next.pem"), rig.path(name)).unwrap();
-    }
-    let began = std::time::Instant::now();
-    while client.connect(Version::HTTP_11).await.is_err() {
-        assert!(began.elapsed() < super::support::patience());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    client
-        .send(guess(ADA.email).http2())
-        .await
-        .unwrap()
-        .assert_passed(401);
-    standing
-        .send(guess(ADA.email))
-        .await
-        .unwrap()
-        .assert_passed(401);
 }
 
 #[tokio::test]
