@@ -188,7 +188,7 @@ mod table {
         k("frontegg.environment_id", Text, r#""""#, "Says which environment is meant when the credential reaches several; sent as frontegg-environment-id."),
         k("frontegg.application_id", Text, r#""""#, "Sent as frontegg-application-id."),
         k("frontegg.vendor_host", Text, r#""""#, "Sent as frontegg-vendor-host."),
-        k("frontegg.ca_file", Path, r#""""#, "Believe the certificates in this PEM file instead of the system's."),
+        k("frontegg.ca_file", Path, r#""""#, "Believe the certificates in this PEM file instead of the system's. Read again when it changes."),
         k("frontegg.identity_url", Url, r#""""#, "Another origin for identity calls, such as https://identity.internal, without a path. For private deployments."),
         k("frontegg.auth_url", Url, r#""""#, "Another URL to exchange the credential at, with its path."),
         k("frontegg.connect_timeout", time("10ms", "1m"), r#""2s""#, "The longest that connecting may take, name and TLS included."),
@@ -233,7 +233,7 @@ mod table {
         k("kubernetes.audience", Text, r#""mfa-gateway""#, "The audience that the tokens must be for."),
         k("kubernetes.jwks_url", Url, r#""""#, "The keys that sign them. Empty: the cluster is asked."),
         k("kubernetes.jwks_file", Path, r#""""#, "The same keys in a file."),
-        k("kubernetes.ca_file", Path, r#""/var/run/secrets/kubernetes.io/serviceaccount/ca.crt""#, "The cluster's CA."),
+        k("kubernetes.ca_file", Path, r#""/var/run/secrets/kubernetes.io/serviceaccount/ca.crt""#, "The cluster's CA. Read again when it changes."),
         k("kubernetes.token_file", Path, r#""/var/run/secrets/kubernetes.io/serviceaccount/token""#, "The gateway's own token, to ask the cluster with."),
 
         k("limits.store", Choice(&["memory", "redis"]), r#""memory""#, "Where attempts are counted: in each replica, or in one store for all."),

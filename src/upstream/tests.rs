@@ -103,6 +103,17 @@ async fn settle() {
     }
 }
 
+/// Lets a minute pass in which nothing is sent.
+async fn rest_for_a_minute() {
+    settle().await;
+    pause();
+    for _ in 0..12 {
+        advance(Duration::from_secs(5)).await;
+        settle().await;
+    }
+    resume();
+}
+
 #[tokio::test]
 async fn a_request_leaves_as_it_was_built_and_the_answer_comes_back_whole() {
     let seen = Arc::new(Mutex::new(String::new()));
@@ -194,13 +205,7 @@ async fn what_nobody_uses_any_more_is_closed() {
     })
     .await;
     rig.answer().await;
-    settle().await;
-    pause();
-    for _ in 0..11 {
-        advance(Duration::from_secs(5)).await;
-        settle().await;
-    }
-    resume();
+    rest_for_a_minute().await;
     ended.notified().await;
 }
 

@@ -62,13 +62,7 @@ async fn a_connection_that_nobody_uses_any_more_is_closed() {
     let ending = Arc::clone(&ended);
     let (_server, rig) = http2_until(move || ending.notify_one()).await;
     rig.answer().await;
-    settle().await;
-    pause();
-    for _ in 0..11 {
-        advance(Duration::from_secs(5)).await;
-        settle().await;
-    }
-    resume();
+    rest_for_a_minute().await;
     ended.notified().await;
 }
 
