@@ -216,6 +216,32 @@ async fn somebody_is_found_by_email_over_rotated_and_compressed_files() {
 }
 
 #[tokio::test]
+async fn the_last_records_of_several_files_are_shown_in_their_order() {
+    let log = Log::write().await;
+    let last = log.run(&["tail", "-n", "3"]).await;
+    assert_eq!(last.status, Some(0), "{last:?}");
+    let lines: Vec<_> = last.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{last:?}");
+    assert!(
+        lines[2].contains("stop") && lines[1].contains("drain"),
+        "{last:?}"
+    );
+    let all = log.run(&["tail", "-n", "1000", "--format", "json"]).await;
+    let sequence = |line: &str| json(line)["metadata"]["sequence"].as_u64().unwrap();
+    let sequences: Vec<_> = all.stdout.lines().map(sequence).collect();
+    assert!(sequences.is_sorted(), "{sequences:?}");
+    assert_eq!(sequences.last(), Some(&(3 + 2 * 41)));
+    let followed = log.run(&["tail", "-f"]).await;
+    assert_eq!(followed.status, Some(2));
+    assert!(
+        followed
+            .stderr
+            .contains("name the one that is being written"),
+        "{followed:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_log_is_followed_while_it_is_written() {
     let rig = Rig::builder()
         .set("audit.rotate.size", "'64KiB'")

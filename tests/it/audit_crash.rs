@@ -73,7 +73,7 @@ fn log_of(rig: &Rig) -> Vec<Input> {
 fn recorded(log: &[Input]) -> (HashSet<String>, HashSet<String>) {
     let (mut admitted, mut ended) = (HashSet::new(), HashSet::new());
     for input in log {
-        let read = records::<ReadError>(input, |record| {
+        let read = records::<ReadError>(std::slice::from_ref(input), |record| {
             if let Some(id) = record.request_id() {
                 let stage = if record.is_admitted() {
                     &mut admitted

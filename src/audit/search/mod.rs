@@ -95,19 +95,19 @@ pub fn search<E: From<ReadError>>(
     Ok(())
 }
 
-/// Gives all records of one input to `tell`, as they come.
+/// Gives all records to `tell`, in their order; those of one input as they come.
 ///
 /// # Errors
 /// [`ReadError`] where it can't be read, or what `tell` says.
 pub fn records<E: From<ReadError>>(
-    input: &Input,
+    inputs: &[Input],
     mut tell: impl FnMut(Record) -> Result<(), E>,
 ) -> Result<(), E> {
     let progress = Progress::default();
-    for mut file in in_order(std::slice::from_ref(input), &progress)? {
+    for mut file in in_order(inputs, &progress)? {
         let mut lines = file.lines(&progress)?;
         while let Some(text) = lines.next().map_err(|cause| ReadError {
-            input: input.clone(),
+            input: file.input.clone(),
             cause,
         })? {
             if let Some(record) = Record::parse(text.bytes) {

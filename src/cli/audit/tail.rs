@@ -1,27 +1,23 @@
 //! `audit tail`: the last records, and those that come.
 
-use std::{
-    collections::VecDeque,
-    io::Write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::VecDeque, io::Write, path::Path, time::Duration};
 
 use clap::Args;
 
 use super::{
+    FileArgs, KeyArgs,
     rows::{self, Colour},
     search::{Stopped, print_found},
 };
 use crate::{
-    audit::{self, Follow, Input, Record},
+    audit::{self, Follow, Input, ReadError, Record},
     cli::{Failure, config::Format, output::print, run::event_loop},
 };
 
 /// `mfa-gateway audit tail`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  mfa-gateway audit tail -f /var/log/mfa-gateway/audit.jsonl\n  kubectl logs -f my-app -c mfa-gateway | mfa-gateway audit tail -"
+    after_help = "Examples:\n  mfa-gateway audit tail -f /var/log/mfa-gateway/audit.jsonl\n  mfa-gateway audit tail -n 50 /var/log/mfa-gateway/audit.jsonl*\n  kubectl logs -f my-app -c mfa-gateway | mfa-gateway audit tail -"
 )]
 pub(super) struct TailArgs {
     /// Go on with the records that come, also when the file is rotated
@@ -33,9 +29,12 @@ pub(super) struct TailArgs {
     /// How records are written; json: as they stand in the log
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// The log's file; - is the standard input, which is shown whole
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// What verify and search want; to show records needs no key
+    #[command(flatten)]
+    _keys: KeyArgs,
+    /// What is read; the standard input alone is shown as it comes, and whole
+    #[command(flatten)]
+    files: FileArgs,
 }
 
 /// Between two looks at the file.
@@ -48,9 +47,55 @@ pub(super) fn run(arguments: &TailArgs) -> Result<(), Failure> {
         format: arguments.format,
         colour: Colour::of_stdout(),
     };
-    match Input::of(arguments.file.clone()) {
-        Input::File(path) => file(&path, arguments, view),
-        Input::Stdin => piped(view),
+    let inputs = arguments.files.inputs();
+    match inputs.as_slice() {
+        [Input::Stdin] => piped(view),
+        [Input::File(path)] if !is_compressed(path) => file(path, arguments, view),
+        _ if arguments.follow => Err(Failure::Usage(
+            "-f goes on with one file: name the one that is being written".to_owned(),
+        )),
+        several => last_of(several, arguments, view),
+    }
+}
+
+fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz")
+}
+
+/// The last records of several files, or of a compressed one, which have to be read whole.
+fn last_of(inputs: &[Input], arguments: &TailArgs, view: View) -> Result<(), Failure> {
+    let mut last = Last::of(arguments.lines);
+    audit::records(inputs, |record| {
+        last.push(record);
+        Ok::<_, ReadError>(())
+    })
+    .map_err(Failure::at_run_time)?;
+    write(&last.into_records(), view).map(drop)
+}
+
+/// The last records of those that came.
+struct Last {
+    records: VecDeque<Record>,
+    most: usize,
+}
+
+impl Last {
+    fn of(most: u16) -> Self {
+        Self {
+            records: VecDeque::new(),
+            most: most.into(),
+        }
+    }
+
+    fn push(&mut self, record: Record) {
+        self.records.push_back(record);
+        if self.records.len() > self.most {
+            self.records.pop_front();
+        }
+    }
+
+    fn into_records(self) -> Vec<Record> {
+        self.records.into()
     }
 }
 
@@ -71,7 +116,7 @@ impl View {
 
 fn piped(view: View) -> Result<(), Failure> {
     print_found(|out| {
-        audit::records(&Input::Stdin, |record| {
+        audit::records(&[Input::Stdin], |record| {
             let written = writeln!(out, "{}", view.show(&record)).and_then(|()| out.flush());
             written.map_err(Stopped::Output)
         })
@@ -82,16 +127,11 @@ fn file(path: &Path, arguments: &TailArgs, view: View) -> Result<(), Failure> {
     let failed = |error| Failure::AtRunTime(format!("{} can't be read: {error}", path.display()));
     let back = u64::from(arguments.lines).saturating_mul(LONGEST);
     let mut followed = Follow::open(path.to_owned(), back).map_err(failed)?;
-    let mut last = VecDeque::new();
+    let mut last = Last::of(arguments.lines);
     followed
-        .poll(&mut |record| {
-            last.push_back(record);
-            if last.len() > usize::from(arguments.lines) {
-                last.pop_front();
-            }
-        })
+        .poll(&mut |record| last.push(record))
         .map_err(failed)?;
-    let mut records: Vec<_> = last.into();
+    let mut records = last.into_records();
     if !arguments.follow {
         return write(&records, view).map(drop);
     }
