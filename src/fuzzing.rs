@@ -13,7 +13,13 @@ use crate::{
     jwt,
     model::{CanonicalEmail, Subaddress},
     route::{Operation, RouteTable},
+    upstream,
 };
+
+/// Any bytes are an answer of the vendor's, or none, however they are cut on the way.
+pub fn answer(data: &[u8]) {
+    upstream::answer_is_one_however_it_comes(data);
+}
 
 /// Any body has an answer for every operation, and what `recover` sends is taken again as it is.
 pub fn body(data: &[u8]) {
@@ -108,6 +114,11 @@ mod tests {
         for input in inputs {
             target(&fs::read(input.unwrap().path()).unwrap());
         }
+    }
+
+    #[test]
+    fn the_answer_corpus_holds() {
+        replay("answer", super::answer);
     }
 
     #[test]

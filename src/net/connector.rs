@@ -16,7 +16,10 @@ use http::{
     Uri,
     uri::{Authority, Scheme},
 };
-use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use hyper_util::{
+    client::legacy::connect::{HttpConnector, dns::Name},
+    rt::TokioIo,
+};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
@@ -345,9 +348,9 @@ fn hop(uri: &Uri) -> Arc<str> {
 }
 
 impl Service<Uri> for Connector {
-    type Response = Stream;
+    type Response = TokioIo<Stream>;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
@@ -356,6 +359,6 @@ impl Service<Uri> for Connector {
     /// Connects to its own host, whatever the URI says.
     fn call(&mut self, _uri: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move { connector.connect().await })
+        Box::pin(async move { connector.connect().await.map(TokioIo::new) })
     }
 }

@@ -1,4 +1,4 @@
-//! A connection, as hyper wants it.
+//! A connection, with TLS or without.
 
 use std::{
     io,
@@ -6,12 +6,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::{
-    client::legacy::connect::{Connected, Connection},
-    rt::TokioIo,
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
 };
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// TLS over TCP, verified; or TCP alone, where no secret travels.
@@ -26,19 +25,17 @@ pub struct Stream {
     reason = "all but a few connections have TLS, and an indirection would be theirs"
 )]
 enum Io {
-    Plain(TokioIo<TcpStream>),
-    Tls(TokioIo<TlsStream<TcpStream>>),
+    Plain(TcpStream),
+    Tls(TlsStream<TcpStream>),
 }
 
 impl Stream {
     pub(super) fn plain(io: TcpStream) -> Self {
-        let io = Io::Plain(TokioIo::new(io));
-        Self { io }
+        Self { io: Io::Plain(io) }
     }
 
     pub(super) fn tls(io: TlsStream<TcpStream>) -> Self {
-        let io = Io::Tls(TokioIo::new(io));
-        Self { io }
+        Self { io: Io::Tls(io) }
     }
 
     /// Whether both ends chose HTTP/2 by ALPN.
@@ -46,7 +43,7 @@ impl Stream {
     pub fn is_http2(&self) -> bool {
         match &self.io {
             Io::Plain(_) => false,
-            Io::Tls(tls) => tls.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+            Io::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 }
@@ -62,11 +59,11 @@ impl Connection for Stream {
     }
 }
 
-impl Read for Stream {
+impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Plain(io) => Pin::new(io).poll_read(cx, buffer),
@@ -75,7 +72,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl AsyncWrite for Stream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

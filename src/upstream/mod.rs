@@ -5,8 +5,8 @@
 //!
 //! # Never sent twice
 //!
-//! A request is given to another connection only where hyper hands it back, which it does only
-//! for one of which it has not begun to write a byte: the vendor had closed a pooled connection
+//! A request is given to another connection only where one hands it back, which it does only
+//! for one of which no byte was begun to be written: the vendor had closed a pooled connection
 //! before. Everything else ends in an [`UpstreamError`] that says whether a byte may have left;
 //! in doubt it may. Trying again after an answer is the gateway's decision.
 //!
@@ -20,6 +20,8 @@ mod connection;
 mod cookies;
 mod credential;
 mod error;
+mod http1;
+mod http2;
 mod names;
 mod pool;
 mod reply;
@@ -38,6 +40,12 @@ pub use reply::{MAX_ANSWER, Reply};
 pub use request::{Blueprint, Outgoing, UpstreamRequest};
 
 use crate::{model::Deadline, net::Connector};
+
+/// For fuzzing: reads any bytes as the vendor's answer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn answer_is_one_however_it_comes(data: &[u8]) {
+    http1::is_one_however_it_comes(data);
+}
 
 /// One worker's way to the identity API.
 pub struct Upstream {
@@ -82,7 +90,7 @@ impl Upstream {
         let connection = connection.map_err(UpstreamError::NotSent)?;
         match self.exchange(connection, request, deadline).await {
             Err(Failure::HandedBack(_unsent, error)) => {
-                Err(UpstreamError::NotSent(NotSent::Dropped(error.into())))
+                Err(UpstreamError::NotSent(NotSent::Dropped(error)))
             }
             Err(Failure::Lost(error)) => Err(error),
             Ok(reply) => Ok(reply),

@@ -10,7 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     NotSent,
-    connection::{Connection, Host, Http1, Http2},
+    connection::{Connection, Host},
+    http1::Http1,
+    http2::Http2,
 };
 use crate::net::Connector;
 
@@ -80,8 +82,8 @@ impl Pool {
     pub(super) fn give_back(self: &Arc<Self>, connection: Connection) {
         let now = Instant::now();
         match connection {
-            Connection::Http1(mut http1) => {
-                if could_be_too_old(http1.made, now) || !http1.is_ready() {
+            Connection::Http1(http1) => {
+                if could_be_too_old(http1.made, now) || !http1.persists {
                     return http1.close();
                 }
                 self.keep(|resting| resting.idle.push((now, http1)));
@@ -102,8 +104,9 @@ impl Resting {
         if let Some((_used, shared)) = &self.shared {
             return Some(Connection::Http2(shared.clone()));
         }
-        while let Some((used, mut connection)) = self.idle.pop() {
-            if is_fresh(used, now) && connection.is_ready() {
+        // whether the vendor has closed it meanwhile is seen when it is used
+        while let Some((used, connection)) = self.idle.pop() {
+            if is_fresh(used, now) {
                 return Some(Connection::Http1(connection));
             }
             connection.close();
@@ -124,7 +127,7 @@ impl Resting {
         let now = Instant::now();
         self.let_go(now);
         for (used, mut connection) in mem::take(&mut self.idle) {
-            if is_fresh(used, now) && connection.is_ready() {
+            if is_fresh(used, now) && !connection.is_over() {
                 self.idle.push((used, connection));
             } else {
                 connection.close();

@@ -45,20 +45,37 @@ fn passes(name: &HeaderName) -> bool {
     PASSED.contains(name) || name.as_str().starts_with(RATE_LIMIT)
 }
 
-impl Reply {
-    pub(super) fn new(status: StatusCode, received: HeaderMap, body: Bytes) -> Self {
-        let mut headers = HeaderMap::with_capacity(PASSED.len());
+/// Headers that go on: the others that it is offered stay here.
+#[derive(Debug, Default)]
+pub(super) struct Passed(HeaderMap);
+
+impl Passed {
+    /// Of all that was received.
+    pub(super) fn of(received: HeaderMap) -> Self {
+        let mut passed = Self::default();
         let mut current = None;
         // a name comes once, with the first of its values
         for (name, value) in received {
             current = name.or(current);
-            if let Some(name) = current.as_ref().filter(|name| passes(name)) {
-                headers.append(name, value);
+            if let Some(name) = &current {
+                passed.offer(name.clone(), value);
             }
         }
+        passed
+    }
+
+    pub(super) fn offer(&mut self, name: HeaderName, value: HeaderValue) {
+        if passes(&name) {
+            self.0.append(name, value);
+        }
+    }
+}
+
+impl Reply {
+    pub(super) fn new(status: StatusCode, passed: Passed, body: Bytes) -> Self {
         Self {
             status,
-            headers,
+            headers: passed.0,
             body,
         }
     }
@@ -125,7 +142,7 @@ mod tests {
         for (name, value) in headers {
             received.append(name, value);
         }
-        Reply::new(StatusCode::OK, received, Bytes::new())
+        Reply::new(StatusCode::OK, Passed::of(received), Bytes::new())
     }
 
     #[test]

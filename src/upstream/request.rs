@@ -9,10 +9,10 @@ use std::{fmt, net::IpAddr};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
-    header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST},
+    header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE},
+    request::Parts,
     uri::PathAndQuery,
 };
-use http_body_util::Full;
 
 use super::{
     Credential,
@@ -63,17 +63,17 @@ pub struct Outgoing<'a> {
 }
 
 /// A request that is fit to leave. Made only by [`Blueprint::build`].
-pub struct UpstreamRequest(Request<Full<Bytes>>);
+pub struct UpstreamRequest(Request<Bytes>);
 
 impl UpstreamRequest {
     /// Which host it is for is the connection's to say.
-    pub(super) fn into_http(self) -> Request<Full<Bytes>> {
+    pub(super) fn into_http(self) -> Request<Bytes> {
         self.0
     }
 
-    /// One that a connection has handed back.
-    pub(super) fn unsent(mut request: Request<Full<Bytes>>) -> Self {
-        request.headers_mut().remove(HOST);
+    /// The same request with the target as it was, which names no host.
+    pub(super) fn unsent(head: Parts, body: Bytes) -> Self {
+        let mut request = Request::from_parts(head, body);
         if let Some(path_and_query) = request.uri().path_and_query().cloned() {
             *request.uri_mut() = Uri::from(path_and_query);
         }
@@ -138,7 +138,7 @@ impl Blueprint {
     ) -> UpstreamRequest {
         let credential = credential.into();
         let facts = outgoing.operation.facts();
-        let mut request = Request::new(Full::new(outgoing.body.clone()));
+        let mut request = Request::new(outgoing.body.clone());
         *request.method_mut() = facts.method.clone();
         *request.uri_mut() = Uri::from(outgoing.path_and_query.clone());
 
@@ -228,7 +228,7 @@ mod tests {
         blueprint: &Blueprint,
         operation: Operation,
         caller_headers: &HeaderMap,
-    ) -> Request<Full<Bytes>> {
+    ) -> Request<Bytes> {
         let outgoing = Outgoing {
             operation,
             path_and_query: &PathAndQuery::from_static("/identity/x?mfaToken=a%20b"),

@@ -1,5 +1,6 @@
 //! Sending against real TLS servers, each of which does something a vendor might.
 
+mod http1;
 mod http2;
 
 use std::{
@@ -46,6 +47,10 @@ impl Rig {
     }
 
     fn request(&self, path: &'static str) -> UpstreamRequest {
+        self.request_with(path, &Bytes::from_static(b"{}"))
+    }
+
+    fn request_with(&self, path: &'static str, body: &Bytes) -> UpstreamRequest {
         let mut caller_headers = HeaderMap::new();
         caller_headers.insert("content-type", HeaderValue::from_static("application/json"));
         let outgoing = Outgoing {
@@ -57,7 +62,7 @@ impl Rig {
             request_id: RequestId::new(),
             caller_headers: &caller_headers,
             trace: None,
-            body: &Bytes::from_static(b"{}"),
+            body,
         };
         self.blueprint
             .build(outgoing, &bearer_for_tests("Bearer ours"))
