@@ -8,8 +8,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::hmac;
-
 use super::{
     json::{number, raw},
     keys::{Keys, hex},
@@ -93,10 +91,8 @@ impl Sealer {
         raw(out, &self.before_prev);
         out.extend_from_slice(&before.hash);
         out.push(b'"');
-        let hash = digits(&hmac::sign(
-            &keys.chain,
-            out.get(start..).unwrap_or_default(),
-        ));
+        let signed = out.get(start..).unwrap_or_default();
+        let hash = digits(&keys.chain.hash([signed]));
         raw(out, HASH);
         out.extend_from_slice(&hash);
         raw(out, TAIL);
@@ -106,9 +102,9 @@ impl Sealer {
 }
 
 /// A hash in hexadecimal.
-fn digits(hash: &hmac::Tag) -> [u8; DIGITS] {
+fn digits(hash: &[u8]) -> [u8; DIGITS] {
     let mut digits = [b'0'; DIGITS];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(hash.as_ref()) {
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(hash) {
         pair.copy_from_slice(&hex(*byte));
     }
     digits
@@ -196,7 +192,7 @@ impl<'a> Seal<'a> {
 
     /// Whether the line is as it was written with `keys`.
     pub(super) fn holds(&self, keys: &Keys) -> bool {
-        digits(&hmac::sign(&keys.chain, self.signed)) == self.hash
+        digits(&keys.chain.hash([self.signed])) == self.hash
     }
 
     /// Whether only its key id is another than that of the `keys` that it was written with.
@@ -207,11 +203,8 @@ impl<'a> Seal<'a> {
         let (Some(before), Some(after)) = (self.signed.get(..start), self.signed.get(end..)) else {
             return false;
         };
-        let mut context = hmac::Context::with_key(&keys.chain);
-        for part in [before, keys.id.as_bytes(), after] {
-            context.update(part);
-        }
-        digits(&context.sign()) == self.hash
+        let signed = [before, keys.id.as_bytes(), after];
+        digits(&keys.chain.hash(signed)) == self.hash
     }
 }
 

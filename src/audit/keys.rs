@@ -3,27 +3,26 @@
 
 use std::fmt;
 
-use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::EmailForm;
+use crate::{config::EmailForm, model::MacKey};
 
 /// The keys derived from `audit.key`.
 pub(super) struct Keys {
     /// Of the chain.
-    pub(super) chain: hmac::Key,
+    pub(super) chain: MacKey,
     /// Which `audit.key` they come from; 16 hexadecimal digits.
     pub(super) id: String,
-    email: hmac::Key,
-    login: hmac::Key,
+    email: MacKey,
+    login: MacKey,
 }
 
 impl Keys {
     /// Derives them. The labels are part of the log's format: changing one breaks old logs.
     pub(super) fn derive(secret: &SecretString) -> Self {
-        let master = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
-        let derived = |label: &str| hmac::sign(&master, label.as_bytes());
-        let key = |label: &str| hmac::Key::new(hmac::HMAC_SHA256, derived(label).as_ref());
+        let master = MacKey::new(secret.expose_secret().as_bytes());
+        let derived = |label: &str| master.hash([label.as_bytes()]);
+        let key = |label: &str| MacKey::new(&derived(label));
         Self {
             chain: key("mfa-gateway audit chain"),
             email: key("mfa-gateway audit email"),
@@ -36,7 +35,7 @@ impl Keys {
     pub(super) fn email(&self, canonical: &str, form: EmailForm) -> Box<str> {
         match form {
             EmailForm::Hash => {
-                let hash = hmac::sign(&self.email, canonical.as_bytes());
+                let hash = self.email.hash([canonical.as_bytes()]);
                 short("email:", &hash, 16).into()
             }
             EmailForm::Mask => mask(canonical).into(),
@@ -46,7 +45,7 @@ impl Keys {
 
     /// A login token, as the log shows it.
     pub(super) fn login(&self, token: &str) -> Box<str> {
-        short("login:", &hmac::sign(&self.login, token.as_bytes()), 16).into()
+        short("login:", &self.login.hash([token.as_bytes()]), 16).into()
     }
 }
 
@@ -100,11 +99,11 @@ impl fmt::Debug for Keyring {
 }
 
 /// The first `length` bytes of `hash` in hexadecimal, after `prefix`.
-fn short(prefix: &str, hash: &hmac::Tag, length: usize) -> String {
+fn short(prefix: &str, hash: &[u8], length: usize) -> String {
     let size = prefix.len().saturating_add(length.saturating_mul(2));
     let mut text = String::with_capacity(size);
     text.push_str(prefix);
-    for byte in hash.as_ref().iter().take(length) {
+    for byte in hash.iter().take(length) {
         text.extend(hex(*byte).map(char::from));
     }
     text

@@ -3,15 +3,15 @@
 
 use std::net::IpAddr;
 
-use aws_lc_rs::{hmac, rand::SystemRandom};
+use aws_lc_rs::rand;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Limit;
-use crate::model::{CanonicalEmail, EmailKey};
+use crate::model::{CanonicalEmail, EmailKey, MacKey};
 
 /// Keys the hashes. One for all replicas that share a store.
 #[derive(Clone)]
-pub struct HashKey(hmac::Key);
+pub struct HashKey(MacKey);
 
 /// The system gave no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +22,7 @@ impl HashKey {
     /// From the configured secret.
     #[must_use]
     pub fn from_secret(secret: &SecretString) -> Self {
-        let secret = secret.expose_secret().as_bytes();
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+        Self(MacKey::new(secret.expose_secret().as_bytes()))
     }
 
     /// A new one, for a store that lives as long as this process.
@@ -31,9 +30,9 @@ impl HashKey {
     /// # Errors
     /// [`NoRandomness`] where the system has none.
     pub fn random() -> Result<Self, NoRandomness> {
-        hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map(Self)
-            .map_err(|_opaque| NoRandomness)
+        let mut key = [0; 32];
+        rand::fill(&mut key).map_err(|_opaque| NoRandomness)?;
+        Ok(Self(MacKey::new(&key)))
     }
 
     pub(super) fn email(&self, email: &CanonicalEmail) -> Key {
@@ -54,13 +53,8 @@ impl HashKey {
     /// Any other thing. `purpose` has no zero byte; of `parts` all but the last have a fixed
     /// length or end in a zero byte, so that no two inputs run together.
     pub(super) fn hash(&self, purpose: &str, parts: &[&[u8]]) -> Key {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(purpose.as_bytes());
-        context.update(&[0]);
-        for part in parts {
-            context.update(part);
-        }
-        Key::new(context.sign().as_ref())
+        let purpose = [purpose.as_bytes(), &[0]].into_iter();
+        Key::new(&self.0.hash(purpose.chain(parts.iter().copied())))
     }
 }
 

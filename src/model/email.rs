@@ -8,11 +8,12 @@
 
 use std::{borrow::Cow, fmt};
 
-use aws_lc_rs::hmac;
 use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use icu_properties::{CodePointSetData, props::DefaultIgnorableCodePoint};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
+use super::mac::MacKey;
 
 /// The longest email in bytes (RFC 5321 allows a path of 256, two of which are its brackets).
 const LONGEST: usize = 254;
@@ -132,14 +133,12 @@ pub struct EmailKey([u8; 16]);
 impl EmailKey {
     /// The digest of `email` for one `purpose`: under another purpose it is another digest.
     #[must_use]
-    pub fn new(key: &hmac::Key, purpose: &str, email: &CanonicalEmail) -> Self {
-        let mut context = hmac::Context::with_key(key);
-        context.update(purpose.as_bytes());
-        context.update(&[0]); // no purpose has a zero byte, so no two inputs run together
-        context.update(email.0.as_bytes());
+    pub fn new(key: &MacKey, purpose: &str, email: &CanonicalEmail) -> Self {
+        // no purpose has a zero byte, so no two inputs run together
+        let hash = key.hash([purpose.as_bytes(), &[0], email.0.as_bytes()]);
         let mut digest = [0; 16];
-        for (to, from) in digest.iter_mut().zip(context.sign().as_ref()) {
-            *to = *from;
+        for (to, from) in digest.iter_mut().zip(hash) {
+            *to = from;
         }
         Self(digest)
     }
@@ -354,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_digest_depends_on_key_purpose_and_email() {
-        let key = |byte| hmac::Key::new(hmac::HMAC_SHA256, &[byte; 32]);
+        let key = |byte| MacKey::new(&[byte; 32]);
         let (a, b) = (parse("a@x.com").unwrap(), parse("b@x.com").unwrap());
         let digest = EmailKey::new(&key(1), "email", &a);
         assert_eq!(digest, EmailKey::new(&key(1), "email", &a));

@@ -7,6 +7,7 @@
 mod deadline;
 mod email;
 mod ids;
+mod mac;
 mod pace;
 mod proof;
 mod quota;
@@ -17,6 +18,7 @@ mod signature;
 pub use deadline::{Deadline, Elapsed};
 pub use email::{CanonicalEmail, EmailError, EmailKey, Subaddress};
 pub use ids::{CallerName, IdError, PathParameter, RequestId, TenantId, UserId};
+pub use mac::MacKey;
 pub use pace::{later, share};
 pub use proof::{CertificateNames, Proof};
 pub use quota::Quota;
