@@ -95,7 +95,7 @@ impl Form {
             raw(out, r#","profiles":["security_control"]"#);
         }
         raw(out, r#","correlation_uid":""#);
-        raw(out, event.request_id.encode(&mut [0; 36]));
+        raw(out, event.request_id.as_str());
         out.push(b'"');
         raw(out, class(facts.audited));
         if facts.audited == Audited::FactorStep {

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use tokio::sync::watch;
@@ -43,28 +43,42 @@ pub(super) struct Word(watch::Receiver<bool>);
 
 /// A connection's ear: ready once, when the word comes.
 pub(super) enum Ear {
-    Listening(Pin<Box<dyn Future<Output = Word> + Send>>),
-    /// Heard; kept so that the connection's end is waited for.
-    Told {
-        _word: Word,
+    Listening {
+        /// Resolves when the word comes, and then wakes this task.
+        word: Pin<Box<dyn Future<Output = Word> + Send>>,
+        task: Option<Waker>,
+        /// Tells whether it came.
+        said: Word,
     },
+    /// Heard; kept so that the connection's end is waited for.
+    Told { _word: Word },
 }
 
 impl Ear {
-    pub(super) fn new(mut word: Word) -> Self {
-        Self::Listening(Box::pin(async move {
-            // that nobody is left to say it is a word too
-            drop(word.0.wait_for(|told| *told).await.map(|_told| ()));
-            word
-        }))
+    pub(super) fn new(word: Word) -> Self {
+        let (said, mut word) = (Word(word.0.clone()), word);
+        Self::Listening {
+            word: Box::pin(async move {
+                // that nobody is left to say it is a word too
+                drop(word.0.wait_for(|told| *told).await.map(|_told| ()));
+                word
+            }),
+            task: None,
+            said,
+        }
     }
 
+    /// Asked each time that a connection moves, so it looks at the word itself only where it must.
     pub(super) fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self::Listening(listening) = self else {
+        let Self::Listening { word, task, said } = self else {
             return Poll::Pending;
         };
-        listening
-            .as_mut()
+        let listens = task.as_ref().is_some_and(|task| task.will_wake(cx.waker()));
+        if listens && matches!(said.0.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        *task = Some(cx.waker().clone());
+        word.as_mut()
             .poll(cx)
             .map(|word| *self = Self::Told { _word: word })
     }

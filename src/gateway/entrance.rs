@@ -8,7 +8,11 @@
 //! It also says from where the user comes ([`crate::client`]), as that depends on which proxies
 //! this listener trusts.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::Authority};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,6 +32,8 @@ pub struct Entrance {
     pub(super) max_body: usize,
     pub(super) body_timeout: Duration,
     hosts: Hosts,
+    /// The `Host` that was served first. Nearly all requests have it, and it need not be read again.
+    usual: OnceLock<HeaderValue>,
     origins: Vec<HeaderValue>,
     max_headers: usize,
     proxies: TrustedProxies,
@@ -84,6 +90,7 @@ impl Entrance {
             max_body: listen.max_body,
             body_timeout: listen.body_timeout,
             hosts,
+            usual: OnceLock::new(),
             origins: listen.allowed_origins.clone(),
             max_headers: listen.max_headers,
             proxies: listen.trusted_proxies.clone(),
@@ -121,13 +128,31 @@ impl Entrance {
         if head.headers.len() > self.max_headers {
             return Err(EntranceError::TooManyHeaders);
         }
+        self.check_host(head)?;
+        self.check_origin(&head.headers)?;
+        headers::check_single(&head.headers)?;
+        private.check(&head.headers)
+    }
+
+    fn check_host(&self, head: &Parts) -> Result<(), EntranceError> {
+        let mut fields = head.headers.get_all(header::HOST).iter();
+        let only = match (fields.next(), fields.next(), head.uri.authority()) {
+            (Some(only), None, None) => Some(only),
+            (_, _, _) => None,
+        };
+        if only.is_some() && only == self.usual.get() {
+            return Ok(());
+        }
         let host = one_host(&head.uri, &head.headers)?;
         if !self.hosts.serve(&host) {
             return Err(EntranceError::HostNotServed);
         }
-        self.check_origin(&head.headers)?;
-        headers::check_single(&head.headers)?;
-        private.check(&head.headers)
+        // a copy: the value as it came keeps the whole head in memory
+        let copied = only.and_then(|only| HeaderValue::from_bytes(only.as_bytes()).ok());
+        if let Some(copied) = copied {
+            self.usual.get_or_init(|| copied);
+        }
+        Ok(())
     }
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), EntranceError> {
@@ -223,6 +248,7 @@ mod tests {
             max_body: 0,
             body_timeout: Duration::ZERO,
             hosts,
+            usual: OnceLock::new(),
             origins: origins
                 .iter()
                 .map(|origin| HeaderValue::from_static(origin))

@@ -97,7 +97,7 @@ struct Admission {
     client: Option<IpAddr>,
     /// The user's own token, where it takes the credential's place.
     own: Option<HeaderValue>,
-    charge: Charge,
+    charge: Box<Charge>,
     /// Held until the answer is made and recorded.
     room: OwnedSemaphorePermit,
 }
@@ -147,7 +147,7 @@ impl Gateway {
         match admitted.await {
             Ok(admission) => Finish::new(self.exchange(trail, head, admission)).await,
             Err(rejection) => {
-                let mut no = refuse(trail, &rejection).await;
+                let mut no = refuse(&mut trail, &rejection).await;
                 if head.method == Method::HEAD {
                     leave_out_body(&mut no);
                 }
@@ -218,7 +218,11 @@ impl Gateway {
     }
 
     /// Step 6, told to the trail and counted.
-    async fn charge(&self, trail: &mut Trail, attempt: &Attempt<'_>) -> Result<Charge, Rejection> {
+    async fn charge(
+        &self,
+        trail: &mut Trail,
+        attempt: &Attempt<'_>,
+    ) -> Result<Box<Charge>, Rejection> {
         let admitted = self.services.limiter.admit(attempt).await;
         let (note, decisions) = match &admitted {
             Ok(charge) => (charge.note(), charge.decisions()),
@@ -237,14 +241,14 @@ impl Gateway {
     /// Steps 7 to 10. Runs to its end whoever still waits for it.
     async fn exchange(
         self: Arc<Self>,
-        mut trail: Trail,
+        mut trail: Box<Trail>,
         head: Parts,
         admission: Admission,
     ) -> Response<Body> {
         if let Err(not_accepted) = trail.admitted().await {
             admission.charge.give_back().await;
             trail.not_admitted();
-            return refuse(trail, &not_accepted.into()).await;
+            return refuse(&mut trail, &not_accepted.into()).await;
         }
         let deadline = Deadline::after(self.request_timeout);
         match self.send(&mut trail, &head, &admission, deadline).await {
@@ -257,7 +261,7 @@ impl Gateway {
                     ..
                 } = admission;
                 self.settle(facts, client, charge, &mut reply).await;
-                let response = answer(trail, reply).await;
+                let response = answer(&mut trail, reply).await;
                 drop(room);
                 response
             }
@@ -265,7 +269,7 @@ impl Gateway {
                 if rejection.nothing_was_sent() {
                     admission.charge.give_back().await;
                 }
-                refuse(trail, &rejection).await
+                refuse(&mut trail, &rejection).await
             }
         }
     }
@@ -345,7 +349,7 @@ impl Gateway {
         &self,
         facts: &Facts,
         client: Option<IpAddr>,
-        charge: Charge,
+        charge: Box<Charge>,
         reply: &mut Reply,
     ) {
         if reply.status().is_success() {
@@ -360,7 +364,7 @@ impl Gateway {
 }
 
 /// Answers no: recorded first, where it is for a route of ours.
-async fn refuse(mut trail: Trail, rejection: &Rejection) -> Response<Body> {
+async fn refuse(trail: &mut Trail, rejection: &Rejection) -> Response<Body> {
     let request_id = trail.request_id();
     if rejection.concerns_the_operator() {
         tracing::warn!(%request_id, reason = rejection.facts().code, error = %rejection, "request refused");
@@ -385,7 +389,7 @@ fn leave_out_body(response: &mut Response<Body>) {
 
 /// Passes the vendor's answer on, recorded first. It goes out also where the record finds no
 /// sink: the factor is gone, and the user must know. The record is kept and written later.
-async fn answer(mut trail: Trail, reply: Reply) -> Response<Body> {
+async fn answer(trail: &mut Trail, reply: Reply) -> Response<Body> {
     let request_id = trail.request_id();
     if trail.completed(reply.status()).await.is_err() {
         tracing::error!(%request_id, "answered before the audit log could take the record; it is kept and written first");

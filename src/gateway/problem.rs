@@ -82,13 +82,12 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
 
 fn body(rejection: &Rejection, facts: &Facts, request_id: RequestId) -> Bytes {
     let detail = rejection.detail();
-    let mut buffer = [0; 36];
     let problem = Problem {
         r#type: Type(facts.code),
         title: facts.title,
         status: facts.status.as_u16(),
         detail: &detail,
-        request_id: request_id.encode(&mut buffer),
+        request_id: request_id.as_str(),
         errors: [&detail],
         error_code: facts.code,
     };

@@ -41,12 +41,13 @@ pub(super) struct Trail {
 }
 
 impl Trail {
-    /// From here on one record of the request's end is certain.
-    pub(super) fn start(audit: &Audit, services: &Services, peer: Peer, head: &Parts) -> Self {
+    /// From here on one record of the request's end is certain. Boxed, as it is handed on from
+    /// future to future.
+    pub(super) fn start(audit: &Audit, services: &Services, peer: Peer, head: &Parts) -> Box<Self> {
         let mut theirs = head.headers.get_all("x-request-id").iter();
         let (request_id, metrics) = (RequestId::new(), &services.metrics);
         let traces = services.traces.as_ref();
-        Self {
+        Box::new(Self {
             event: Event {
                 start: SystemTime::now(),
                 request_id,
@@ -74,7 +75,7 @@ impl Trail {
             trace: traces.and_then(|traces| traces.begin(request_id, head)),
             ended: false,
             _in_flight: metrics.enter(),
-        }
+        })
     }
 
     pub(super) const fn request_id(&self) -> RequestId {

@@ -245,7 +245,7 @@ impl<C: Clock> Limiter<C> {
     /// # Errors
     /// [`Denied`] by the first limit that says no, and nothing is used up then; or as the shared
     /// store is away.
-    pub async fn admit(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Charge<C>, Denied> {
+    pub async fn admit(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Box<Charge<C>>, Denied> {
         match &self.link {
             None => Ok(self.admit_here(attempt)?),
             Some(link) => Box::pin(self.admit_shared(link, attempt)).await,
@@ -253,7 +253,7 @@ impl<C: Clock> Limiter<C> {
     }
 
     /// By the memory store.
-    fn admit_here(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Charge<C>, Box<Refusal>> {
+    fn admit_here(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Box<Charge<C>>, Box<Refusal>> {
         let now = self.now();
         let mut charge = Charge::new(self, attempt.operation);
         let paused = self.paused(attempt, now);

@@ -68,6 +68,8 @@ struct Asked {
 
 /// The right to one attempt, and the receipt for what it took. Dropped, the attempt stays
 /// counted: that is how it should be when nobody can say what became of it.
+///
+/// Boxed, as it is handed on from future to future, and half a kilobyte long.
 #[must_use]
 pub struct Charge<C: Clock = DefaultClock> {
     limiter: Arc<Limiter<C>>,
@@ -80,15 +82,15 @@ pub struct Charge<C: Clock = DefaultClock> {
 }
 
 impl<C: Clock> Charge<C> {
-    pub(super) fn new(limiter: &Arc<Limiter<C>>, operation: Operation) -> Self {
-        Self {
+    pub(super) fn new(limiter: &Arc<Limiter<C>>, operation: Operation) -> Box<Self> {
+        Box::new(Self {
             limiter: Arc::clone(limiter),
             operation,
             asked: [None; MOST_ASKED],
             decisions: Decisions::default(),
             note: None,
             shared: Vec::new(),
-        }
+        })
     }
 
     /// Notes what a limit said, has left, and took from the memory store.
@@ -135,7 +137,7 @@ impl<C: Clock> Charge<C> {
     }
 
     /// No byte of it left: all that it took is given back.
-    pub async fn give_back(self) {
+    pub async fn give_back(self: Box<Self>) {
         self.give_back_here();
         if !self.shared.is_empty() {
             Box::pin(self.limiter.give_back_shared(&self.shared)).await;
@@ -151,7 +153,7 @@ impl<C: Clock> Charge<C> {
 
     /// The vendor accepted it (2xx). A recovery clears the email's counts, by itself and together
     /// with this address; a code clears its own count. Nothing else is given back.
-    pub async fn accepted(self) {
+    pub async fn accepted(self: Box<Self>) {
         self.accepted_here();
         if self.limiter.link.is_some() {
             let keys: Vec<_> = self

@@ -155,7 +155,12 @@ fn parts(email: &str) -> Result<(&str, &str), EmailError> {
     if email.len() > LONGEST {
         return Err(EmailError::Length);
     }
-    if email.chars().any(is_refused) {
+    let refused = if email.is_ascii() {
+        email.bytes().map(char::from).any(is_refused)
+    } else {
+        email.chars().any(is_refused)
+    };
+    if refused {
         return Err(EmailError::Character);
     }
     let (local, domain) = email.split_once('@').ok_or(EmailError::At)?;

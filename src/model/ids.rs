@@ -111,31 +111,38 @@ impl CallerName {
 
 /// Our id of one request: a UUIDv7 (RFC 9562), so that ids sort by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestId(Uuid);
+pub struct RequestId {
+    id: Uuid,
+    /// The usual 36 characters: it is written four times.
+    text: [u8; 36],
+}
 
 impl RequestId {
     /// A new one.
     #[must_use]
     pub fn new() -> Self {
-        Self(Uuid::now_v7())
+        let id = Uuid::now_v7();
+        let mut text = [0; 36];
+        id.hyphenated().encode_lower(&mut text);
+        Self { id, text }
     }
 
     /// Its 16 bytes, of which at least half are random.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
-        self.0.as_bytes()
+        self.id.as_bytes()
     }
 
-    /// Writes the usual 36 characters into `buffer`.
-    pub fn encode(self, buffer: &mut [u8; 36]) -> &str {
-        self.0.hyphenated().encode_lower(buffer)
+    /// The usual 36 characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.text).unwrap_or_default()
     }
 
     /// As it goes into `x-request-id`.
     #[must_use]
     pub fn to_header(self) -> HeaderValue {
-        let mut buffer = [0; 36];
-        HeaderValue::from_str(self.encode(&mut buffer))
+        HeaderValue::from_bytes(&self.text)
             .unwrap_or_else(|_impossible| HeaderValue::from_static("unknown"))
     }
 }
@@ -148,7 +155,7 @@ impl Default for RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.encode(&mut [0; 36]))
+        f.write_str(self.as_str())
     }
 }
 

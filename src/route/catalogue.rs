@@ -249,6 +249,13 @@ macro_rules! catalogue {
                 match self { $(Self::$variant => $variant,)* }
             }
 
+            /// Its place in [`Operation::ALL`].
+            #[must_use]
+            #[expect(clippy::as_conversions, reason = "the only way to a variant's number")]
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+
             /// All operations, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
         }
@@ -337,6 +344,8 @@ mod tests {
     #[test]
     fn there_are_41_operations_with_names_and_routes_of_their_own() {
         assert_eq!(Operation::ALL.len(), 41);
+        let indices = Operation::ALL.iter().map(|operation| operation.index());
+        assert!(indices.eq(0..41));
         let names: HashSet<_> = Operation::ALL
             .iter()
             .map(|operation| operation.name())

@@ -4,7 +4,10 @@
 //! disagree. Labels come from enums and the configuration; no label ever holds an email, a
 //! user, a tenant or a path. To add one: a field, a line in `new`, a row in the operator's guide.
 
-use std::{fmt, sync::atomic::AtomicU64};
+use std::{
+    fmt,
+    sync::{OnceLock, atomic::AtomicU64},
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -12,6 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::few::Few;
 use crate::{event::Event, route::Operation};
 
 /// Bounds in seconds: fine where a good answer lies, coarse up to `request_timeout`.
@@ -25,7 +29,10 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_duration: Family<OperationLabel, Histogram>,
     upstream_duration: Family<OperationLabel, Histogram>,
+    /// Those of the above that belong to one operation, by its index; the last is none's.
+    by_operation: Box<[OnceLock<OfOperation>]>,
     limit_decisions: Family<DecisionLabels, Counter>,
+    decisions: Few<(&'static str, &'static str), Counter>,
     limit_keys: Gauge,
     /// 1 while the limits' store can be used.
     pub limit_store_up: Gauge,
@@ -39,6 +46,16 @@ pub struct Metrics {
     in_flight: Gauge,
     /// 1 after a reload that was taken, 0 after one that was refused.
     pub config_reload_success: Gauge,
+}
+
+/// What a request of one operation counts.
+struct OfOperation {
+    name: &'static str,
+    /// By status and reason.
+    requests: Few<(u16, &'static str), Counter>,
+    request_duration: Histogram,
+    /// Not before one was sent.
+    upstream_duration: OnceLock<Histogram>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -101,7 +118,11 @@ impl Metrics {
             requests: Family::default(),
             request_duration: histogram(),
             upstream_duration: histogram(),
+            by_operation: (0..=Operation::ALL.len())
+                .map(|_| OnceLock::new())
+                .collect(),
             limit_decisions: Family::default(),
+            decisions: Few::new(),
             limit_keys: Gauge::default(),
             limit_store_up: Gauge::default(),
             credential_refreshes: Family::default(),
@@ -206,30 +227,55 @@ impl Metrics {
 
     /// Counts a request that has ended.
     pub fn request(&self, event: &Event) {
-        let operation = event.operation.map_or("none", Operation::name);
-        let label = OperationLabel { operation };
-        let labels = RequestLabels {
-            operation,
-            // 499 is what proxies log for a caller who left before the answer
-            status: event.status.map_or(499, |status| status.as_u16()),
-            reason: event.reason.unwrap_or(""),
+        let Some(metrics) = self.of(event.operation) else {
+            return;
         };
-        self.requests.get_or_create(&labels).inc();
-        self.request_duration
-            .get_or_create(&label)
+        // 499 is what proxies log for a caller who left before the answer
+        let status = event.status.map_or(499, |status| status.as_u16());
+        let reason = event.reason.unwrap_or("");
+        let operation = metrics.name;
+        let labels = || RequestLabels {
+            operation,
+            status,
+            reason,
+        };
+        let make = || self.requests.get_or_create_owned(&labels());
+        metrics.requests.with((status, reason), make, |counter| {
+            counter.inc();
+        });
+        metrics
+            .request_duration
             .observe(event.duration.as_secs_f64());
         if let Some(upstream) = &event.upstream {
-            self.upstream_duration
-                .get_or_create(&label)
+            let label = OperationLabel { operation };
+            metrics
+                .upstream_duration
+                .get_or_init(|| self.upstream_duration.get_or_create_owned(&label))
                 .observe(upstream.duration.as_secs_f64());
         }
     }
 
+    fn of(&self, operation: Option<Operation>) -> Option<&OfOperation> {
+        let index = operation.map_or(Operation::ALL.len(), Operation::index);
+        let name = operation.map_or("none", Operation::name);
+        let make = || OfOperation {
+            name,
+            requests: Few::new(),
+            request_duration: self
+                .request_duration
+                .get_or_create_owned(&OperationLabel { operation: name }),
+            upstream_duration: OnceLock::new(),
+        };
+        Some(self.by_operation.get(index)?.get_or_init(make))
+    }
+
     /// Counts a limit's decision.
     pub fn limit(&self, limit: &'static str, decision: &'static str) {
-        self.limit_decisions
-            .get_or_create(&DecisionLabels { limit, decision })
-            .inc();
+        let labels = DecisionLabels { limit, decision };
+        let make = || self.limit_decisions.get_or_create_owned(&labels);
+        self.decisions.with((limit, decision), make, |counter| {
+            counter.inc();
+        });
     }
 
     /// Counts spans that were `exported`, that the collector did not take (`failed`), or for which

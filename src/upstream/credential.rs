@@ -57,8 +57,8 @@ mod tests {
             trace: None,
             body: &Bytes::new(),
         };
-        let request = Blueprint::new(&settings, &headers, None).build(outgoing, credential);
-        request.into_http().into_parts().0.headers
+        let mut request = Blueprint::new(&settings, &headers, None).build(outgoing, credential);
+        request.take().into_parts().0.headers
     }
 
     #[test]

@@ -64,17 +64,20 @@ impl Http2 {
     }
 
     /// Sends the request and takes the whole answer.
-    pub(super) async fn exchange(&mut self, request: UpstreamRequest) -> Result<Reply, Failure> {
-        let (mut head, body) = request.into_http().into_parts();
+    pub(super) async fn exchange(
+        &mut self,
+        request: &mut UpstreamRequest,
+    ) -> Result<Reply, Failure> {
+        let (mut head, body) = request.take().into_parts();
         head.uri = self.absolute(head.uri);
-        let request = Request::from_parts(head, Full::new(body.clone()));
+        let sent = Request::from_parts(head, Full::new(body.clone()));
         let mut doubt = Doubt {
             doubtful: &self.doubtful,
             whole: false,
         };
-        let reply = match self.sender.try_send_request(request).await {
+        let reply = match self.sender.try_send_request(sent).await {
             Ok(answer) => whole(answer).await.map_err(Failure::Lost),
-            Err(error) => Err(not_answered(error, body)),
+            Err(error) => Err(not_answered(error, body, request)),
         };
         doubt.whole = reply.is_ok();
         reply
@@ -129,13 +132,18 @@ async fn whole(answer: Response<Incoming>) -> Result<Reply, UpstreamError> {
     Ok(Reply::new(head.status, passed, body.to_bytes()))
 }
 
-fn not_answered(mut error: TrySendError<Request<Full<Bytes>>>, body: Bytes) -> Failure {
+/// What is handed back becomes the `request` that it was.
+fn not_answered(
+    mut error: TrySendError<Request<Full<Bytes>>>,
+    body: Bytes,
+    request: &mut UpstreamRequest,
+) -> Failure {
     let message = error.take_message();
     let error = error.into_error();
     match message {
-        Some(request) => {
-            let unsent = UpstreamRequest::unsent(request.into_parts().0, body);
-            Failure::HandedBack(Box::new(unsent), error.into())
+        Some(unsent) => {
+            request.put_back(unsent.into_parts().0, body);
+            Failure::HandedBack(error.into())
         }
         None if error.is_parse() => Failure::Lost(UpstreamError::BadAnswer(error.into())),
         None => Failure::Lost(UpstreamError::Broken(error.into())),

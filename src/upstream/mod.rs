@@ -78,8 +78,8 @@ impl Upstream {
         deadline: Deadline,
     ) -> Result<Reply, UpstreamError> {
         while let Some(connection) = self.pool.take() {
-            match self.exchange(connection, request, deadline).await {
-                Err(Failure::HandedBack(unsent, _error)) => request = *unsent,
+            match self.exchange(connection, &mut request, deadline).await {
+                Err(Failure::HandedBack(_error)) => {}
                 Err(Failure::Lost(error)) => return Err(error),
                 Ok(reply) => return Ok(reply),
             }
@@ -88,10 +88,8 @@ impl Upstream {
         let connection = deadline.run(Box::pin(self.pool.connect())).await;
         let connection = connection.unwrap_or(Err(NotSent::Timeout));
         let connection = connection.map_err(UpstreamError::NotSent)?;
-        match self.exchange(connection, request, deadline).await {
-            Err(Failure::HandedBack(_unsent, error)) => {
-                Err(UpstreamError::NotSent(NotSent::Dropped(error)))
-            }
+        match self.exchange(connection, &mut request, deadline).await {
+            Err(Failure::HandedBack(error)) => Err(UpstreamError::NotSent(NotSent::Dropped(error))),
             Err(Failure::Lost(error)) => Err(error),
             Ok(reply) => Ok(reply),
         }
@@ -100,7 +98,7 @@ impl Upstream {
     async fn exchange(
         &self,
         mut connection: Connection,
-        request: UpstreamRequest,
+        request: &mut UpstreamRequest,
         deadline: Deadline,
     ) -> Result<Reply, Failure> {
         let reply = {

@@ -4,7 +4,7 @@
 //! that names a credential, a tenant, a user, an address or an environment is set here, last, and
 //! replaces.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, mem, net::IpAddr};
 
 use bytes::Bytes;
 use http::{
@@ -67,17 +67,21 @@ pub struct UpstreamRequest(Request<Bytes>);
 
 impl UpstreamRequest {
     /// Which host it is for is the connection's to say.
-    pub(super) fn into_http(self) -> Request<Bytes> {
-        self.0
+    pub(super) const fn as_http(&self) -> &Request<Bytes> {
+        &self.0
     }
 
-    /// The same request with the target as it was, which names no host.
-    pub(super) fn unsent(head: Parts, body: Bytes) -> Self {
-        let mut request = Request::from_parts(head, body);
-        if let Some(path_and_query) = request.uri().path_and_query().cloned() {
-            *request.uri_mut() = Uri::from(path_and_query);
+    /// Leaves nothing behind.
+    pub(super) fn take(&mut self) -> Request<Bytes> {
+        mem::take(&mut self.0)
+    }
+
+    /// Puts back what was taken, with the target as it was, which names no host.
+    pub(super) fn put_back(&mut self, head: Parts, body: Bytes) {
+        self.0 = Request::from_parts(head, body);
+        if let Some(path_and_query) = self.0.uri().path_and_query().cloned() {
+            *self.0.uri_mut() = Uri::from(path_and_query);
         }
-        Self(request)
     }
 }
 
@@ -242,7 +246,7 @@ mod tests {
         };
         blueprint
             .build(outgoing, &bearer_for_tests("Bearer ours"))
-            .into_http()
+            .take()
     }
 
     #[test]

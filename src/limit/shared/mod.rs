@@ -45,7 +45,7 @@ impl<C: Clock> Limiter<C> {
         self: &Arc<Self>,
         link: &StoreLink,
         attempt: &Attempt<'_>,
-    ) -> Result<Charge<C>, Denied> {
+    ) -> Result<Box<Charge<C>>, Denied> {
         let operation = attempt.operation;
         let mut charge = Charge::new(self, operation);
         let enforce = self.pause_mode(operation) == Mode::Enforce;
@@ -94,8 +94,8 @@ impl<C: Clock> Limiter<C> {
         asked: &[(&Policy, Key)],
         asks: &[Ask],
         charged: &Charged,
-        mut charge: Charge<C>,
-    ) -> Result<Charge<C>, Denied> {
+        mut charge: Box<Charge<C>>,
+    ) -> Result<Box<Charge<C>>, Denied> {
         if charged.paused > 0 {
             let left = Duration::from_millis(charged.paused);
             let client = attempt.client.filter(|_client| attempt.address_sent);

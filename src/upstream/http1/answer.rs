@@ -73,7 +73,9 @@ impl Reader {
         if let Some(head) = self.head.take() {
             return Ok(Some(head));
         }
-        while let Some((head, length)) = head::read(received)? {
+        while !received.is_empty()
+            && let Some((head, length)) = head::read(received)?
+        {
             received.advance(length);
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(UpstreamError::SwitchedProtocols);

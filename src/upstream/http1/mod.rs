@@ -65,13 +65,13 @@ impl Http1 {
     }
 
     /// Sends the request and takes the whole answer.
-    pub(super) async fn exchange(&mut self, request: UpstreamRequest) -> Result<Reply, Failure> {
+    pub(super) async fn exchange(&mut self, request: &UpstreamRequest) -> Result<Reply, Failure> {
         if self.is_over() {
             let error = io::Error::from(io::ErrorKind::ConnectionAborted);
-            return Err(Failure::HandedBack(Box::new(request), error.into()));
+            return Err(Failure::HandedBack(error.into()));
         }
         (self.persists, self.flushed) = (false, false);
-        write(&request.into_http(), &self.host, &mut self.unsent);
+        write(request.as_http(), &self.host, &mut self.unsent);
         self.answer().await.map_err(Failure::Lost)
     }
 
