@@ -7,7 +7,8 @@
 //! head comes in pieces: a request that arrives whole costs two readings of the clock.
 
 use std::{
-    io,
+    error::Error,
+    future::poll_fn,
     pin::Pin,
     sync::{
         Arc,
@@ -17,17 +18,16 @@ use std::{
     time::Duration,
 };
 
-use hyper_util::server::graceful::GracefulConnection;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     certificate::CertificateFault,
     drain::{Ear, Word},
     proxy::HeaderFault,
 };
+
+/// After so long without a request a connection is put to rest, where that can be done.
+const REST: Duration = Duration::from_secs(2);
 
 /// The limits of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -59,17 +59,17 @@ pub(super) enum ConnectionError {
     #[error("it has no PROXY protocol header: {0}")]
     Proxy(#[from] HeaderFault),
     #[error(transparent)]
-    Served(Box<dyn std::error::Error + Send + Sync>),
+    Served(Box<dyn Error + Send + Sync>),
 }
 
 impl Pulse {
     /// Of a connection that has just come: its first head is due.
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
+    fn new() -> Self {
+        Self {
             origin: Instant::now(),
             busy: AtomicUsize::new(0),
             wait: AtomicU64::new(1),
-        })
+        }
     }
 
     /// A request is being answered for as long as the guard lives.
@@ -86,7 +86,8 @@ impl Pulse {
         );
     }
 
-    fn bytes_came(&self) {
+    /// Some bytes of the peer's were read.
+    pub(super) fn bytes_came(&self) {
         let between_requests = self.wait.load(Ordering::Relaxed) & 1 == 0;
         if between_requests && self.busy.load(Ordering::Relaxed) == 0 {
             self.begin_wait(true);
@@ -95,17 +96,28 @@ impl Pulse {
 
     /// When the present wait is over; `None` while a request is being answered.
     fn due(&self, patience: Patience) -> Option<Instant> {
+        let (began, head_begun) = self.waits_since()?;
+        began.checked_add(if head_begun {
+            patience.header
+        } else {
+            patience.idle
+        })
+    }
+
+    /// When a connection that waits for its next request is put to rest.
+    fn rest(&self) -> Option<Instant> {
+        let (began, head_begun) = self.waits_since()?;
+        began.checked_add(REST).filter(|_rest| !head_begun)
+    }
+
+    /// Since when a head is waited for, and whether a part of it has come.
+    fn waits_since(&self) -> Option<(Instant, bool)> {
         if self.busy.load(Ordering::Relaxed) > 0 {
             return None;
         }
         let wait = self.wait.load(Ordering::Relaxed);
-        let limit = if wait & 1 == 1 {
-            patience.header
-        } else {
-            patience.idle
-        };
         let began = self.origin.checked_add(Duration::from_millis(wait >> 1))?;
-        began.checked_add(limit)
+        Some((began, wait & 1 == 1))
     }
 }
 
@@ -120,128 +132,138 @@ impl Drop for Request {
     }
 }
 
-/// A socket that tells the pulse when bytes come.
-pub(super) struct Felt<S> {
-    pub(super) socket: S,
-    pub(super) pulse: Arc<Pulse>,
-}
+/// What is done over a connection.
+pub(super) trait Work {
+    type Error: Into<Box<dyn Error + Send + Sync>>;
 
-impl<S: AsyncRead + Unpin> AsyncRead for Felt<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.pulse.bytes_came();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
+    /// As [`Future::poll`].
+    fn poll_work(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Felt<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-}
-
-/// A connection that can be told to finish what it has and end. hyper's own trait is sealed.
-pub(super) trait Graceful {
+    /// Asks for its end: what was begun is done, and no more.
     fn finish(self: Pin<&mut Self>);
 }
 
-impl<C: GracefulConnection> Graceful for C {
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
+/// Whether more work can follow over the same connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// It can: where nobody asks for anything, this work is finished early.
+    Again,
+    /// This is all.
+    Once,
 }
 
-/// A connection that is given up when it keeps us waiting, and ended when all are.
-pub(super) struct Watched<C> {
-    connection: Pin<Box<C>>,
+/// How a work went over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// By itself, or as all were told to end.
+    Ended,
+    /// It was finished as there was nothing to do.
+    Rests,
+}
+
+/// Watches over a connection: gives it up when it keeps us waiting, and ends it when all are
+/// ended. Each work over the connection goes on from where the last one left the clock.
+pub(super) struct Watch {
     ear: Ear,
+    told: bool,
     pulse: Arc<Pulse>,
     patience: Patience,
     timer: Pin<Box<Sleep>>,
 }
 
-impl<C> Watched<C> {
-    pub(super) fn new(connection: C, word: Word, pulse: Arc<Pulse>, patience: Patience) -> Self {
+impl Watch {
+    /// Of a connection that has just come.
+    pub(super) fn new(word: Word, patience: Patience) -> Self {
+        let pulse = Arc::new(Pulse::new());
         let first = pulse.due(patience).unwrap_or(pulse.origin);
         Self {
-            connection: Box::pin(connection),
             ear: Ear::new(word),
+            told: false,
             pulse,
             patience,
             timer: Box::pin(sleep_until(first)),
         }
     }
-}
 
-impl<C, E> Future for Watched<C>
-where
-    C: Graceful + Future<Output = Result<(), E>>,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Output = Result<(), ConnectionError>;
+    pub(super) const fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    /// Whether all were told to end.
+    pub(super) const fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// Watches over `work` until it is over.
+    pub(super) async fn over<W: Work>(
+        &mut self,
+        mut work: Pin<&mut W>,
+        served: Served,
+    ) -> Result<Over, ConnectionError> {
+        let mut over = Over::Ended;
+        poll_fn(|cx| self.poll_over(cx, work.as_mut(), served, &mut over)).await?;
+        Ok(if self.told { Over::Ended } else { over })
+    }
+
+    fn poll_over<W: Work>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut work: Pin<&mut W>,
+        served: Served,
+        over: &mut Over,
+    ) -> Poll<Result<(), ConnectionError>> {
         if self.ear.poll_told(cx).is_ready() {
-            self.connection.as_mut().finish();
-        }
-        if let Poll::Ready(served) = self.connection.as_mut().poll(cx) {
-            return Poll::Ready(served.map_err(|error| ConnectionError::Served(error.into())));
+            self.told = true;
+            work.as_mut().finish();
         }
         loop {
-            let due = self.pulse.due(self.patience);
+            if let Poll::Ready(done) = work.as_mut().poll_work(cx) {
+                let failed = |error: W::Error| ConnectionError::Served(error.into());
+                return Poll::Ready(done.map_err(failed));
+            }
+            ready!(self.poll_due(cx, served == Served::Again && *over == Over::Ended))?;
+            *over = Over::Rests;
+            work.as_mut().finish();
+        }
+    }
+
+    /// Ready when it is time to rest, where it `may_rest`, or with an error when the connection
+    /// was waited for too long.
+    fn poll_due(
+        &mut self,
+        cx: &mut Context<'_>,
+        may_rest: bool,
+    ) -> Poll<Result<(), ConnectionError>> {
+        loop {
+            let given_up = self.pulse.due(self.patience);
+            let rests = self.pulse.rest().filter(|_rest| may_rest);
+            let next = rests.into_iter().chain(given_up).min();
             // a head in pieces is due before the idle connection was
-            if let Some(due) = due
-                && due < self.timer.deadline()
+            if let Some(next) = next
+                && next < self.timer.deadline()
             {
-                self.timer.as_mut().reset(due);
+                self.timer.as_mut().reset(next);
             }
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
-            match due {
-                Some(due) if due <= now => return Poll::Ready(Err(ConnectionError::Silent)),
-                Some(due) => self.timer.as_mut().reset(due),
-                None => {
-                    let again = now.checked_add(self.patience.idle).unwrap_or(now);
-                    self.timer.as_mut().reset(again);
-                }
+            let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+            if passed(given_up) {
+                return Poll::Ready(Err(ConnectionError::Silent));
             }
+            if passed(rests) {
+                return Poll::Ready(Ok(()));
+            }
+            let again = if may_rest { REST } else { self.patience.idle };
+            let again = next.or_else(|| now.checked_add(again)).unwrap_or(now);
+            self.timer.as_mut().reset(again);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{convert::Infallible, io};
+
     use super::{super::drain::Drain, *};
 
     const PATIENCE: Patience = Patience {
@@ -249,77 +271,132 @@ mod tests {
         idle: Duration::from_secs(75),
     };
 
-    /// A connection that does as it is written.
-    struct Script(Pin<Box<dyn Future<Output = Result<(), io::Error>>>>);
+    /// Work that does as it is written.
+    struct Script(Pin<Box<dyn Future<Output = ()>>>);
 
-    impl Future for Script {
-        type Output = Result<(), io::Error>;
+    impl Script {
+        fn new(script: impl Future<Output = ()> + 'static) -> Self {
+            Self(Box::pin(script))
+        }
 
-        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-            self.0.as_mut().poll(cx)
+        fn nothing() -> Self {
+            Self::new(std::future::pending())
         }
     }
 
-    impl Graceful for Script {
+    impl Work for Script {
+        type Error = Infallible;
+
+        fn poll_work(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Result<(), Self::Error>> {
+            self.0.as_mut().poll(cx).map(Ok)
+        }
+
         fn finish(mut self: Pin<&mut Self>) {
-            self.0 = Box::pin(std::future::ready(Ok(())));
+            self.0 = Box::pin(std::future::ready(()));
         }
     }
 
-    fn watched(
-        script: impl Future<Output = Result<(), io::Error>> + 'static,
-        drain: &Drain,
-        pulse: Arc<Pulse>,
-    ) -> Watched<Script> {
-        Watched::new(Script(Box::pin(script)), drain.word(), pulse, PATIENCE)
+    async fn over(
+        watch: &mut Watch,
+        mut script: Script,
+        served: Served,
+    ) -> (Result<Over, ConnectionError>, u64) {
+        let began = Instant::now();
+        let over = watch.over(Pin::new(&mut script), served).await;
+        (over, began.elapsed().as_secs())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_ends_when_all_are_told_to() {
         let drain = Drain::new();
-        let connection = watched(std::future::pending(), &drain, Pulse::new());
-        let (ended, ()) = tokio::join!(connection, drain.complete());
-        assert!(ended.is_ok());
+        let mut watch = Watch::new(drain.word(), PATIENCE);
+        let ended = async {
+            let (ended, _seconds) = over(&mut watch, Script::nothing(), Served::Again).await;
+            assert!(watch.is_told());
+            drop(watch);
+            ended
+        };
+        let (ended, ()) = tokio::join!(ended, drain.complete());
+        assert_eq!(ended.unwrap(), Over::Ended);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_ends_after_the_header_time_out() {
-        let began = Instant::now();
         let drain = Drain::new();
-        let ended = watched(std::future::pending(), &drain, Pulse::new()).await;
-        assert!(matches!(ended, Err(ConnectionError::Silent)));
-        assert!((10..12).contains(&began.elapsed().as_secs()));
+        for served in [Served::Again, Served::Once] {
+            let mut watch = Watch::new(drain.word(), PATIENCE);
+            let (ended, seconds) = over(&mut watch, Script::nothing(), served).await;
+            assert!(matches!(ended, Err(ConnectionError::Silent)));
+            assert!((10..12).contains(&seconds), "{seconds}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_ends_after_the_idle_time_out() {
-        let (began, pulse) = (Instant::now(), Pulse::new());
-        drop(pulse.request());
+    async fn an_idle_connection_rests_and_ends_after_the_idle_time_out() {
         let drain = Drain::new();
-        let ended = watched(std::future::pending(), &drain, pulse).await;
+        let mut watch = Watch::new(drain.word(), PATIENCE);
+        drop(watch.pulse().request());
+        let (rests, seconds) = over(&mut watch, Script::nothing(), Served::Again).await;
+        assert_eq!(rests.unwrap(), Over::Rests);
+        assert!((2..4).contains(&seconds), "{seconds}");
+        let (ended, seconds) = over(&mut watch, Script::nothing(), Served::Once).await;
         assert!(matches!(ended, Err(ConnectionError::Silent)));
-        assert!((75..77).contains(&began.elapsed().as_secs()));
+        assert!((72..75).contains(&seconds), "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_asked_again_and_again_does_not_rest() {
+        let drain = Drain::new();
+        let mut watch = Watch::new(drain.word(), PATIENCE);
+        let pulse = Arc::clone(watch.pulse());
+        let script = Script::new(async move {
+            for _ in 0..100 {
+                drop(pulse.request());
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
+            }
+        });
+        let (ended, seconds) = over(&mut watch, script, Served::Again).await;
+        assert_eq!((ended.unwrap(), seconds), (Over::Ended, 150));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_may_take_its_time_and_the_next_head_may_not() {
-        let (began, pulse) = (Instant::now(), Pulse::new());
+        let drain = Drain::new();
+        let mut watch = Watch::new(drain.word(), PATIENCE);
+        let pulse = Arc::clone(watch.pulse());
         let request = pulse.request();
-        let told = Arc::clone(&pulse);
-        let connection = async move {
+        let script = Script::new(async move {
             tokio::time::sleep(Duration::from_secs(200)).await;
             drop(request);
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            told.bytes_came();
-            std::future::pending().await
-        };
-        let drain = Drain::new();
-        let ended = watched(connection, &drain, pulse).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            pulse.bytes_came();
+            std::future::pending::<()>().await;
+        });
+        let (ended, seconds) = over(&mut watch, script, Served::Again).await;
         assert!(matches!(ended, Err(ConnectionError::Silent)));
-        assert!(
-            (215..218).contains(&began.elapsed().as_secs()),
-            "{:?}",
-            began.elapsed()
-        );
+        assert!((211..214).contains(&seconds), "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_wrong_is_told() {
+        struct Broken;
+
+        impl Work for Broken {
+            type Error = io::Error;
+
+            fn poll_work(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
+
+            fn finish(self: Pin<&mut Self>) {}
+        }
+
+        let drain = Drain::new();
+        let mut watch = Watch::new(drain.word(), PATIENCE);
+        let over = watch.over(Pin::new(&mut Broken), Served::Once).await;
+        assert!(matches!(over, Err(ConnectionError::Served(_))));
     }
 }

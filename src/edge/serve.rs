@@ -4,7 +4,6 @@
 //! evenly however few connections there are, and no request ever crosses threads.
 
 use std::{
-    convert::Infallible,
     io,
     sync::{
         Arc,
@@ -14,10 +13,6 @@ use std::{
 };
 
 use hyper::{Request, body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -29,8 +24,9 @@ use super::{
     certificate,
     door::Door,
     drain::{Drain, Word},
+    http::{self, Answering},
     listen::{Listener, Socket},
-    patience::{ConnectionError, Felt, Pulse, Watched},
+    patience::{ConnectionError, Watch},
 };
 use crate::{
     client::Source,
@@ -40,19 +36,11 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// All bytes of a request's head, beside the bound on its fields.
-const MAX_HEAD: usize = 32 * 1024;
-/// How many fields hyper reads without asking for memory.
-const USUAL_HEADERS: usize = 100;
-/// Requests at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 256;
 /// After an error that isn't one connection's (no more file descriptors, say) a loop that goes
 /// on at once would only spin.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// What is said of one that can't change threads.
 const LOST: &str = "a connection was lost on its way to its thread";
-/// A silent HTTP/2 peer is asked whether it is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A connection that waits to be served.
 #[derive(Debug)]
@@ -238,17 +226,18 @@ impl Workplace {
         let Some(identity) = &door.tls else {
             return self.speak(stream, source, visit).await;
         };
+        // boxed, or connections without TLS would have room for it
         let stream = deadline
-            .run(identity.acceptor().accept(stream))
+            .run(Box::pin(identity.acceptor().accept(stream)))
             .await
             .map_err(|_elapsed| ConnectionError::Silent)?
             .map_err(|error| ConnectionError::Served(error.into()))?;
         let (_stream, session) = stream.get_ref();
         visit.proof.certificate = certificate::names(session.peer_certificates())?;
-        self.speak(stream, source, visit).await
+        Box::pin(self.speak(stream, source, visit)).await
     }
 
-    /// HTTP, in whichever version the peer speaks.
+    /// HTTP, answered by the gateway of the moment.
     async fn speak<S>(self, socket: S, source: Source, visit: Visit) -> Result<(), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -265,46 +254,20 @@ impl Workplace {
             proof,
             source,
         };
-        let (pulse, patience) = (Pulse::new(), door.patience);
-        let io = TokioIo::new(Felt {
-            socket,
-            pulse: Arc::clone(&pulse),
-        });
-        let (builder, felt) = (protocol(door.max_headers), Arc::clone(&pulse));
-        let here = Arc::new((door, connection));
-        let service = service_fn(move |request: Request<Incoming>| {
+        let (max_headers, watch) = (door.max_headers, Watch::new(word, door.patience));
+        let (here, pulse) = (Arc::new((door, connection)), Arc::clone(watch.pulse()));
+        let answers = service_fn(move |request: Request<Incoming>| -> Answering {
             let gateway = Arc::clone(&self.gateway.borrow());
-            let (here, busy) = (Arc::clone(&here), felt.request());
-            async move {
+            let (here, busy) = (Arc::clone(&here), pulse.request());
+            Box::pin(async move {
                 let (door, connection) = &*here;
                 let answer = gateway.handle(&door.entrance, connection, request).await;
                 drop(busy);
-                Ok::<_, Infallible>(answer)
-            }
+                Ok(answer)
+            })
         });
-        let connection = builder.serve_connection(io, service).into_owned();
-        Watched::new(connection, word, pulse, patience).await
+        http::speak(socket, max_headers, answers, watch).await
     }
-}
-
-/// How HTTP is spoken. Time limits on heads are [`super::patience`]'s.
-fn protocol(max_headers: usize) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    let mut http1 = builder.http1();
-    http1.header_read_timeout(None).max_buf_size(MAX_HEAD);
-    // small head and small body: one buffer is cheaper than two slices
-    http1.writev(false);
-    if max_headers != USUAL_HEADERS {
-        http1.max_headers(max_headers);
-    }
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-        .max_concurrent_streams(MAX_STREAMS)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_INTERVAL);
-    builder
 }
 
 /// An open connection, counted for as long as this lives.

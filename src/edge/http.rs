@@ -1,0 +1,434 @@
+//! HTTP over one connection, in whichever version the peer speaks.
+//!
+//! For each HTTP/1.1 connection hyper keeps two buffers of 8 KiB and the state of a message. Here
+//! it has them only while there are requests: before the first, and soon after the last, a
+//! connection is a socket and a timer. Ten thousand that are idle take a quarter of the memory
+//! (`tests/bench/README.md`). HTTP/2 connections are few, as each carries many requests.
+
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::Service,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::patience::{ConnectionError, Over, Pulse, Served, Watch, Work};
+use crate::{gateway::Body, model::Deadline};
+
+/// All bytes of a request's head, beside the bound on its fields.
+const MAX_HEAD: usize = 32 * 1024;
+/// How many fields hyper reads without asking for memory.
+const USUAL_HEADERS: usize = 100;
+/// Requests at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 256;
+/// A silent HTTP/2 peer is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// What a connection in HTTP/2 begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What is read of the first bytes, so that a usual request needs no second read.
+const FIRST: usize = 2 * 1024;
+/// How long a connection may take to end properly.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// An answer that is being made.
+pub(super) type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// Speaks HTTP until either end has had enough. `answers` makes the answers.
+pub(super) async fn speak<S, A>(
+    socket: S,
+    max_headers: usize,
+    mut answers: A,
+    mut watch: Watch,
+) -> Result<(), ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Service<
+            Request<Incoming>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future = Answering,
+        > + Unpin,
+{
+    let mut line = Line {
+        came: Bytes::new(),
+        socket,
+        pulse: Arc::clone(watch.pulse()),
+    };
+    loop {
+        let mut silence = Silence {
+            line: &mut line,
+            over: false,
+        };
+        watch.over(Pin::new(&mut silence), Served::Once).await?;
+        match line.version() {
+            Some(Version::Http1) if !watch.is_told() => {}
+            Some(Version::Http2) if !watch.is_told() => {
+                let connection = http2().serve_connection(TokioIo::new(line), answers);
+                let mut connection = Box::pin(connection);
+                watch.over(connection.as_mut(), Served::Once).await?;
+                return Ok(());
+            }
+            Some(_) | None => return line.close().await,
+        }
+        let connection = http1(max_headers).serve_connection(TokioIo::new(line), answers);
+        let mut connection = Box::new(connection);
+        let over = watch
+            .over(Pin::new(&mut *connection), Served::Again)
+            .await?;
+        let parts = connection.into_parts();
+        (line, answers) = (parts.io.into_inner(), parts.service);
+        match over {
+            Over::Ended => return line.close().await,
+            // nothing is lost: what has come and is no whole request comes again
+            Over::Rests => line.came = parts.read_buf,
+        }
+    }
+}
+
+/// Time limits on heads are [`super::patience`]'s.
+fn http1(max_headers: usize) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_buf_size(MAX_HEAD);
+    // small head and small body: one buffer is cheaper than two slices
+    builder.writev(false);
+    if max_headers != USUAL_HEADERS {
+        builder.max_headers(max_headers);
+    }
+    builder
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL);
+    builder
+}
+
+impl<S, A> Work for http1::Connection<TokioIo<Line<S>>, A>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Service<
+            Request<Incoming>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future = Answering,
+        > + Unpin,
+{
+    type Error = hyper::Error;
+
+    /// The socket is not closed at its end.
+    fn poll_work(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.poll_without_shutdown(cx)
+    }
+
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S, A> Work for http2::Connection<TokioIo<Line<S>>, A, TokioExecutor>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Service<
+            Request<Incoming>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future = Answering,
+        >,
+{
+    type Error = hyper::Error;
+
+    fn poll_work(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.poll(cx)
+    }
+
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Http1,
+    Http2,
+}
+
+/// A socket that tells the pulse when bytes come, and what has come already.
+struct Line<S> {
+    /// Is read first.
+    came: Bytes,
+    socket: S,
+    pulse: Arc<Pulse>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    /// What the peer speaks, as soon as that can be told.
+    fn version(&self) -> Option<Version> {
+        if self.came.starts_with(PREFACE) {
+            Some(Version::Http2)
+        } else if PREFACE.starts_with(&self.came) {
+            None
+        } else {
+            Some(Version::Http1)
+        }
+    }
+
+    /// Ends it properly, with TLS's own end too.
+    async fn close(mut self) -> Result<(), ConnectionError> {
+        let closed = Deadline::after(FAREWELL).run(self.socket.shutdown()).await;
+        let closed = closed.map_err(|_elapsed| ConnectionError::Silent)?;
+        closed.map_err(|error| ConnectionError::Served(error.into()))
+    }
+}
+
+/// A connection of which nobody knows yet what it speaks, or whether it will say more. Ends when
+/// that is known, or when the peer does.
+struct Silence<'l, S> {
+    line: &'l mut Line<S>,
+    over: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Work for Silence<'_, S> {
+    type Error = io::Error;
+
+    fn poll_work(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.over && self.line.version().is_none() {
+            // on the stack, as most of the time there is nothing to keep
+            let mut space = [0; FIRST];
+            let mut buffer = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut self.line.socket).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut came = BytesMut::from(&*self.line.came);
+            came.extend_from_slice(buffer.filled());
+            self.line.came = came.freeze();
+            self.line.pulse.bytes_came();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(mut self: Pin<&mut Self>) {
+        self.over = true;
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.came.is_empty() {
+            let count = self.came.len().min(buffer.remaining());
+            buffer.put_slice(&self.came.split_to(count));
+            self.pulse.bytes_came();
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.pulse.bytes_came();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http_body_util::{BodyExt, Empty, Full};
+    use hyper::{client::conn, service::service_fn};
+    use tokio::{
+        io::{AsyncReadExt, DuplexStream, duplex},
+        task::JoinHandle,
+        time::sleep,
+    };
+
+    use super::{
+        super::{drain::Drain, patience::Patience},
+        *,
+    };
+
+    const PATIENCE: Patience = Patience {
+        header: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+    };
+
+    const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    /// A connection whose every request is answered with its path.
+    fn serve(drain: &Drain) -> (DuplexStream, JoinHandle<Result<(), ConnectionError>>) {
+        let (client, server) = duplex(64 * 1024);
+        let watch = Watch::new(drain.word(), PATIENCE);
+        let pulse = Arc::clone(watch.pulse());
+        let answers = service_fn(move |request: Request<Incoming>| -> Answering {
+            let busy = pulse.request();
+            Box::pin(async move {
+                let path = Bytes::copy_from_slice(request.uri().path().as_bytes());
+                drop(busy);
+                Ok(Response::new(Full::new(path)))
+            })
+        });
+        let serving = tokio::spawn(speak(server, USUAL_HEADERS, answers, watch));
+        (client, serving)
+    }
+
+    /// Reads one answer, whose body is `/` and a letter, and gives the letter.
+    async fn answer(client: &mut DuplexStream) -> char {
+        let mut text = String::new();
+        while !text.contains("\r\n\r\n/") || text.ends_with('/') {
+            text.push(char::from(client.read_u8().await.unwrap()));
+        }
+        text.pop().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_rested_answers_as_before() {
+        let drain = Drain::new();
+        let (mut client, serving) = serve(&drain);
+        for _ in 0..3 {
+            client.write_all(REQUEST).await.unwrap();
+            assert_eq!(answer(&mut client).await, 'a');
+            sleep(Duration::from_secs(30)).await;
+        }
+        drop(client);
+        assert!(serving.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_beginning_of_a_head_outlives_a_rest() {
+        let drain = Drain::new();
+        let (mut client, _serving) = serve(&drain);
+        let next = b"GET /b HTTP/1.1\r\nhost: x\r\n\r\n";
+        for cut in 1..next.len() {
+            let (begun, rest) = next.split_at(cut);
+            client.write_all(&[REQUEST, begun].concat()).await.unwrap();
+            assert_eq!(answer(&mut client).await, 'a');
+            sleep(Duration::from_secs(5)).await;
+            client.write_all(rest).await.unwrap();
+            assert_eq!(answer(&mut client).await, 'b', "cut at {cut}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_is_only_begun_is_not_waited_for_after_a_rest_either() {
+        let drain = Drain::new();
+        let (mut client, serving) = serve(&drain);
+        client
+            .write_all(&[REQUEST, b"GET /b"].concat())
+            .await
+            .unwrap();
+        assert_eq!(answer(&mut client).await, 'a');
+        let began = tokio::time::Instant::now();
+        assert!(matches!(
+            serving.await.unwrap(),
+            Err(ConnectionError::Silent)
+        ));
+        assert!((10..14).contains(&began.elapsed().as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resting_connection_ends_after_the_idle_time_out_or_when_told() {
+        let drain = Drain::new();
+        let (mut client, serving) = serve(&drain);
+        client.write_all(REQUEST).await.unwrap();
+        answer(&mut client).await;
+        sleep(Duration::from_secs(70)).await;
+        assert!(!serving.is_finished());
+        sleep(Duration::from_secs(6)).await;
+        assert!(matches!(
+            serving.await.unwrap(),
+            Err(ConnectionError::Silent)
+        ));
+
+        let (mut client, serving) = serve(&drain);
+        client.write_all(REQUEST).await.unwrap();
+        answer(&mut client).await;
+        sleep(Duration::from_secs(10)).await;
+        drain.complete().await;
+        assert!(serving.await.unwrap().is_ok());
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn first_bytes_that_come_one_by_one_are_understood_in_both_versions() {
+        let drain = Drain::new();
+        let (mut client, _serving) = serve(&drain);
+        for byte in [b"PRI ".as_slice(), REQUEST].concat() {
+            client.write_all(&[byte]).await.unwrap();
+        }
+        let mut text = [0; 12];
+        client.read_exact(&mut text).await.unwrap();
+        assert_eq!(&text, b"HTTP/1.1 400");
+
+        let (client, serving) = serve(&drain);
+        // a pipe of one byte
+        let (near, mut far) = duplex(1);
+        let mut client = client;
+        tokio::spawn(async move {
+            drop(tokio::io::copy_bidirectional(&mut far, &mut client).await);
+        });
+        let (mut sender, connection) =
+            conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near))
+                .await
+                .unwrap();
+        let connection = tokio::spawn(connection);
+        let request = Request::get("http://x/c")
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "/c");
+        drain.complete().await;
+        assert!(serving.await.unwrap().is_ok());
+        drop((sender, connection));
+    }
+}
