@@ -24,16 +24,31 @@ pub(super) fn string(out: &mut Vec<u8>, before: &str, value: &str) {
 pub(super) fn string_to(out: &mut Vec<u8>, before: &str, value: &str, longest: usize) {
     raw(out, before);
     out.push(b'"');
-    let whole = |end: &usize| value.is_char_boundary(*end);
-    let end = (0..=longest.min(value.len())).rev().find(whole);
-    let bytes = value.get(..end.unwrap_or_default());
-    let bytes = bytes.unwrap_or_default().as_bytes();
+    let bytes = cut(value, longest).as_bytes();
     if bytes.iter().copied().any(is_special) {
         bytes.iter().for_each(|byte| escaped(out, *byte));
     } else {
         out.extend_from_slice(bytes);
     }
     out.push(b'"');
+}
+
+/// Appends a text of our own, which has nothing to escape, as a string after `before`.
+pub(super) fn word(out: &mut Vec<u8>, before: &str, value: &'static str) {
+    debug_assert!(!value.bytes().any(is_special), "{value} is to be escaped");
+    raw(out, before);
+    out.push(b'"');
+    raw(out, value);
+    out.push(b'"');
+}
+
+fn cut(value: &str, longest: usize) -> &str {
+    if value.len() <= longest {
+        return value;
+    }
+    let whole = |end: &usize| value.is_char_boundary(*end);
+    let end = (0..=longest).rev().find(whole);
+    value.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 /// Appends a header's value, which may hold any byte, as a string after `before`, cut to 128

@@ -12,7 +12,7 @@ use std::{
 use super::{
     classes::{class, is_api, severity, stage, status},
     control::Control,
-    json::{LONGEST, foreign, number, raw, string, string_to},
+    json::{LONGEST, foreign, number, raw, string, string_to, word},
 };
 use crate::{
     config::EmailForm,
@@ -99,7 +99,7 @@ impl Form {
         out.push(b'"');
         raw(out, class(facts.audited));
         if facts.audited == Audited::FactorStep {
-            string(out, r#","activity_name":"#, facts.name);
+            word(out, r#","activity_name":"#, facts.name);
         }
         raw(out, severity(facts.audited, event.outcome));
         if let Some(repeats) = repeats {
@@ -115,7 +115,7 @@ impl Form {
             string(out, r#","status_code":"#, status.as_str());
         }
         if let Some(reason) = event.reason {
-            string(out, r#","status_detail":"#, reason);
+            word(out, r#","status_detail":"#, reason);
         }
         if event.stage != Stage::Admitted {
             number(out, r#","duration":"#, whole_milliseconds(event.duration));
@@ -129,14 +129,14 @@ impl Form {
     }
 
     /// Who did it to whom, from where.
-    fn parties(&self, event: &Event, audited: Audited, operation: &str, out: &mut Vec<u8>) {
+    fn parties(&self, event: &Event, audited: Audited, operation: &'static str, out: &mut Vec<u8>) {
         let caller = event.caller.as_ref().map(|caller| caller.as_str());
         if is_api(audited) {
             string(out, r#","actor":{"app_name":"#, caller.unwrap_or("unknown"));
             if has_user(event) {
                 self.user(event, out);
             }
-            string(out, r#"},"api":{"operation":"#, operation);
+            word(out, r#"},"api":{"operation":"#, operation);
             if let Some(status) = event.status {
                 number(out, r#","response":{"code":"#, status.as_u16());
                 out.push(b'}');
@@ -176,10 +176,10 @@ impl Form {
         raw(out, r#","unmapped":{"operation":""#);
         raw(out, operation);
         raw(out, stage(event.stage));
-        string(out, r#","outcome":"#, event.outcome.as_str());
-        string(out, r#","region":"#, self.region.as_str());
+        word(out, r#","outcome":"#, event.outcome.as_str());
+        word(out, r#","region":"#, self.region.as_str());
         if let Some(reason) = event.reason {
-            string(out, r#","reason":"#, reason);
+            word(out, r#","reason":"#, reason);
         }
         if let Some(caller) = &event.caller {
             string(out, r#","caller":"#, caller.as_str());
@@ -194,7 +194,7 @@ impl Form {
             string(out, r#","device":"#, device);
         }
         if let Some(limit) = event.limit {
-            string(out, r#","limit":{"name":"#, limit.name);
+            word(out, r#","limit":{"name":"#, limit.name);
             number(out, r#","remaining":"#, limit.remaining);
             out.push(b'}');
         }

@@ -156,7 +156,7 @@ fn parts(email: &str) -> Result<(&str, &str), EmailError> {
         return Err(EmailError::Length);
     }
     let refused = if email.is_ascii() {
-        email.bytes().map(char::from).any(is_refused)
+        email.bytes().any(is_refused_ascii)
     } else {
         email.chars().any(is_refused)
     };
@@ -177,11 +177,30 @@ fn parts(email: &str) -> Result<(&str, &str), EmailError> {
 /// part, a display name, a comment, a scheme. The apostrophe is an ordinary letter in a mail
 /// address (RFC 5322 `atext`): O'Brien has one.
 fn is_refused(character: char) -> bool {
-    character.is_control()
-        || character.is_whitespace()
+    match u8::try_from(character) {
+        Ok(byte) if byte.is_ascii() => is_refused_ascii(byte),
+        Ok(_) | Err(_) => character.is_control() || character.is_whitespace(),
+    }
+}
+
+/// The same of an ASCII character, of which nearly all emails are: a test of one bit.
+const fn is_refused_ascii(byte: u8) -> bool {
+    byte.is_ascii_control()
         || matches!(
-            character,
-            '"' | ',' | ':' | ';' | '\\' | '(' | ')' | '<' | '>' | '[' | ']' | '{' | '}'
+            byte,
+            b' ' | b'"'
+                | b','
+                | b':'
+                | b';'
+                | b'\\'
+                | b'('
+                | b')'
+                | b'<'
+                | b'>'
+                | b'['
+                | b']'
+                | b'{'
+                | b'}'
         )
 }
 

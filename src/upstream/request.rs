@@ -148,8 +148,8 @@ impl Blueprint {
 
         let headers = request.headers_mut();
         headers.reserve(USUALLY);
-        for name in FORWARDED_ALWAYS.iter().chain(&self.forward) {
-            for value in outgoing.caller_headers.get_all(name) {
+        for (name, value) in outgoing.caller_headers {
+            if FORWARDED_ALWAYS.contains(name) || self.forward.contains(name) {
                 headers.append(name, value.clone());
             }
         }
