@@ -22,24 +22,27 @@
     reason = "a measurement that goes wrong ends"
 )]
 
-mod load;
-mod process;
+mod counts;
 #[path = "../../it/support/redis.rs"]
 #[expect(dead_code, reason = "tests do more with it")]
 mod redis;
 mod report;
+#[path = "../support/mod.rs"]
+mod support;
 mod variants;
-mod world;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use clap::Parser;
 
-use load::drive;
-use process::{Gateway, pin_to_last_core};
+use redis::Redis;
 use report::{Sample, Samples};
+use support::{
+    load::{Pace, drive},
+    process::{self, Gateway, pin_to_last_core},
+    world::World,
+};
 use variants::{VARIANTS, Variant};
-use world::World;
 
 /// Connections at once, each with one request at a time.
 const CONNECTIONS: usize = 32;
@@ -91,14 +94,17 @@ struct Contender {
 
 async fn measure(options: &Options) -> Samples {
     let chosen = chosen(&options.only);
-    let world = World::new(chosen.iter().any(|variant| variant.needs_redis())).await;
+    let world = World::new().await;
+    let with_redis = chosen.iter().any(|variant| variant.needs_redis());
+    let redis = with_redis.then(Redis::start).flatten();
     let mut contenders = Vec::new();
     for variant in chosen {
-        if variant.needs_redis() && world.redis.is_none() {
+        if variant.needs_redis() && redis.is_none() {
             eprintln!("LEFT OUT: {}", variant.name);
             continue;
         }
-        let gateway = Gateway::start(variant.name, &variant.configuration(&world), &[]).await;
+        let configuration = variant.configuration(&world, redis.as_ref());
+        let gateway = Gateway::start(variant.name, &configuration, &[]).await;
         contenders.push(Contender { variant, gateway });
     }
     let span = Duration::from_secs_f64(options.seconds);
@@ -112,7 +118,7 @@ async fn measure(options: &Options) -> Samples {
                 "round {round} of {}: {}",
                 options.rounds, contender.variant.name
             );
-            let sample = one(contender, &world, span).await;
+            let sample = one(contender, &world, redis.as_ref(), span).await;
             samples.add(contender.variant, sample);
         }
         contenders.rotate_right(turn);
@@ -145,14 +151,28 @@ fn chosen(only: &[String]) -> Vec<&'static Variant> {
         .collect()
 }
 
-async fn one(contender: &Contender, world: &World, span: Duration) -> Sample {
+fn pace(span: Duration) -> Pace {
+    Pace {
+        connections: CONNECTIONS,
+        at_once: CONNECTIONS,
+        warm_up: WARM_UP,
+        span,
+    }
+}
+
+async fn one(
+    contender: &Contender,
+    world: &World,
+    redis: Option<&Redis>,
+    span: Duration,
+) -> Sample {
     let Contender { variant, gateway } = contender;
     let target = variant.target(world, gateway.address);
-    let store = world.redis.as_ref().filter(|_| variant.needs_redis());
+    let store = redis.filter(|_| variant.needs_redis());
     if let Some(store) = store {
         store.command(&["CONFIG", "RESETSTAT"]);
     }
-    let (driven, cpu) = drive(target, WARM_UP, span, || gateway.cpu_time()).await;
+    let (driven, cpu) = drive(target, pace(span), || gateway.cpu_time()).await;
     assert_eq!(
         variant.resumes(),
         driven.resumed > driven.all / 2,
@@ -165,7 +185,7 @@ async fn one(contender: &Contender, world: &World, span: Duration) -> Sample {
         span: driven.span,
         cpu,
         latencies: driven.latencies,
-        script: store.map(|store| process::script_time(store, driven.all)),
+        script: store.map(|store| counts::script_time(store, driven.all)),
     }
 }
 
@@ -192,15 +212,15 @@ async fn records_a_sync(variant: &Variant, world: &World, span: Duration) -> Str
     }
     let gateway = Gateway::start(
         "watched",
-        &variant.configuration_named(world, "watched"),
+        &variant.configuration_named(world, None, "watched"),
         &watcher,
     )
     .await;
     let target = variant.target(world, gateway.address);
-    let (driven, _) = drive(target, WARM_UP, span, || Duration::ZERO).await;
+    let (driven, _) = drive(target, pace(span), || Duration::ZERO).await;
     gateway.end().await;
-    let records = process::lines(&world.audit_file("watched"));
-    let syncs = process::counted_syncs(&counts).await;
+    let records = counts::lines(&world.audit_file("watched"));
+    let syncs = counts::counted_syncs(&counts).await;
     format!(
         "{}: {:.1} records a sync ({records} records of {} requests, {syncs} syncs, watched by strace)",
         variant.name,

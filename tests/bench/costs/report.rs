@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
-use crate::variants::{VARIANTS, Variant};
+use crate::{
+    support::figures::{median, microseconds, ratios, spread},
+    variants::{VARIANTS, Variant},
+};
 
 /// One variant in one round.
 #[derive(Clone, Debug)]
@@ -99,13 +102,8 @@ impl Samples {
         };
         let base = &self.by_variant[name];
         let of = |field: fn(&Figures) -> f64| {
-            let pairs = figures.iter().zip(base);
-            let ratios: Vec<_> = pairs
-                .map(|(this, that)| field(this) / field(that))
-                .collect();
-            let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-            let greatest = ratios.iter().copied().fold(0.0, f64::max);
-            format!("{:.2} ({least:.2}–{greatest:.2})", median(ratios))
+            let all = |figures: &[Figures]| figures.iter().map(field).collect::<Vec<_>>();
+            spread(ratios(&all(figures), &all(base)))
         };
         format!(
             " `{name}` | {} | {} | {} |\n",
@@ -124,18 +122,4 @@ impl Samples {
             ))
         })
     }
-}
-
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_unstable_by(f64::total_cmp);
-    let middle = of.len() / 2;
-    if of.len().is_multiple_of(2) {
-        f64::midpoint(of[middle - 1], of[middle])
-    } else {
-        of[middle]
-    }
-}
-
-fn microseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }

@@ -15,9 +15,12 @@ use mfa_gateway::{
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 use crate::{
-    load::{Connections, Make, Target},
-    process::Configuration,
-    world::{LOAD, RIGHT, World},
+    redis::Redis,
+    support::{
+        load::{Connections, Make, Target},
+        process::Configuration,
+        world::{LOAD, RIGHT, World},
+    },
 };
 
 /// One way to run the gateway, and one thing to ask of it.
@@ -139,12 +142,17 @@ impl Variant {
         self.way == Way::MutualTlsResumed
     }
 
-    pub(crate) fn configuration(&self, world: &World) -> Configuration {
-        self.configuration_named(world, self.name)
+    pub(crate) fn configuration(&self, world: &World, redis: Option<&Redis>) -> Configuration {
+        self.configuration_named(world, redis, self.name)
     }
 
     /// The same, with files of this name.
-    pub(crate) fn configuration_named(&self, world: &World, name: &str) -> Configuration {
+    pub(crate) fn configuration_named(
+        &self,
+        world: &World,
+        redis: Option<&Redis>,
+        name: &str,
+    ) -> Configuration {
         let path = |name: &str| world.path(name).display().to_string();
         let audit = match self.audit {
             Audit::Null => "/dev/null".to_owned(),
@@ -173,7 +181,7 @@ audit.chain = {chain}
             },
             chain = !matches!(self.audit, Audit::Null | Audit::Unchained),
         );
-        if let (Store::Redis, Some(redis)) = (self.store, &world.redis) {
+        if let (Store::Redis, Some(redis)) = (self.store, redis) {
             toml += &format!(
                 "limits.store = \"redis\"\nlimits.redis.url = \"{}\"\nlimits.redis.timeout = \"1s\"\nlimits.redis.prefix = \"{name}\"\n",
                 redis.url()

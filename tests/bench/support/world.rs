@@ -1,5 +1,5 @@
-//! What all variants share: a vendor that answers at once, the stand-in that gives out tokens,
-//! certificates, the store.
+//! What gateways are put before: a vendor that answers at once, the stand-in that gives out
+//! tokens, certificates.
 
 use std::{convert::Infallible, path::PathBuf, sync::Arc};
 
@@ -17,8 +17,6 @@ use rustls::{ServerConfig, crypto::aws_lc_rs};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-
-use crate::redis::Redis;
 
 /// The code that the vendor accepts; others it refuses.
 pub(crate) const RIGHT: &str = "right";
@@ -38,11 +36,10 @@ pub(crate) struct World {
     /// Signs the certificates of callers, and the gateway's.
     pub(crate) authority: Authority,
     pub(crate) load: Identity,
-    pub(crate) redis: Option<Redis>,
 }
 
 impl World {
-    pub(crate) async fn new(with_redis: bool) -> Self {
+    pub(crate) async fn new() -> Self {
         // on a disk, which the folder for temporary files may not be
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let options = VendorOptions {
@@ -50,8 +47,10 @@ impl World {
             ..VendorOptions::default()
         };
         let stand_in = Vendor::start(options).await.unwrap();
-        let identity_url = serve(stand_in.authority()).await;
-        let authority = Authority::new("costs").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let identity_url = origin(&listener);
+        tokio::spawn(serve(listener, acceptor(stand_in.authority())));
+        let authority = Authority::new("benchmarks").unwrap();
         let load = authority.issue_client(&[], &[LOAD], None).unwrap();
         let world = Self {
             folder,
@@ -59,7 +58,6 @@ impl World {
             stand_in,
             load,
             authority,
-            redis: with_redis.then(Redis::start).flatten(),
         };
         let identity = world.authority.issue(LOOPBACK).unwrap();
         world.write("vendor-ca.pem", world.stand_in.authority().pem());
@@ -96,8 +94,14 @@ impl World {
     }
 }
 
-/// Starts the vendor on this runtime and gives its origin.
-async fn serve(authority: &Authority) -> String {
+/// Where a vendor that listens so is found.
+pub(crate) fn origin(listener: &TcpListener) -> String {
+    let port = listener.local_addr().unwrap().port();
+    format!("https://localhost:{port}")
+}
+
+/// How the vendor does TLS.
+pub(crate) fn acceptor(authority: &Authority) -> TlsAcceptor {
     let identity = authority.issue(LOOPBACK).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -105,27 +109,26 @@ async fn serve(authority: &Authority) -> String {
         .with_no_client_auth()
         .with_single_cert(vec![identity.certificate], identity.key)
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        loop {
-            let (socket, _peer) = listener.accept().await.unwrap();
-            socket.set_nodelay(true).unwrap();
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                // a gateway that ends breaks its connections off
-                let Ok(stream) = acceptor.accept(socket).await else {
-                    return;
-                };
-                let connection = http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(answer))
-                    .await;
-                drop(connection);
-            });
-        }
-    });
-    format!("https://localhost:{port}")
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// The vendor, for as long as this runtime goes on.
+pub(crate) async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
+    loop {
+        let (socket, _peer) = listener.accept().await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            // a gateway that ends breaks its connections off
+            let Ok(stream) = acceptor.accept(socket).await else {
+                return;
+            };
+            let connection = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service_fn(answer))
+                .await;
+            drop(connection);
+        });
+    }
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
