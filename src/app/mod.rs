@@ -84,13 +84,11 @@ impl App {
             .map(|admin| listen_admin(admin.address))
             .transpose()?;
         let parts = Parts::assemble(settings).await?;
-        let shown = watch::Sender::new(Arc::from(loaded.show_json().to_string()));
         let configuration = Configuration {
             sources,
-            loaded: Arc::new(loaded),
+            loaded: watch::Sender::new(Arc::new(loaded)),
             log,
             identities,
-            shown,
             seen,
             lasting,
         };
@@ -132,11 +130,11 @@ impl App {
         let phase = watch::Sender::new(Phase::Starting);
         let mut administering = JoinSet::new();
         if let Some(listener) = admin {
-            let shown = configuration.shown.subscribe();
+            let config = configuration.loaded.subscribe();
             let desk = parts.desk(
-                &configuration.loaded.settings,
+                &configuration.loaded().settings,
                 phase.subscribe(),
-                shown,
+                config,
                 signals.quit(),
             );
             tracing::info!(address = %show(&listener), "admin listening");
@@ -157,7 +155,7 @@ impl App {
             tracing::warn!("the drain is not in the audit log yet");
         }
         let finished = serving
-            .end(configuration.loaded.settings.shutdown, &mut signals)
+            .end(configuration.loaded().settings.shutdown, &mut signals)
             .await;
         administering.shutdown().await;
         parts.close().await;

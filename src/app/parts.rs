@@ -15,7 +15,7 @@ use super::{
 use crate::{
     audit::{Audit, AuditLog, OpenError},
     caller::Callers,
-    config::{Listen, SecretSource, Settings, Store},
+    config::{Listen, Loaded, SecretSource, Settings, Store},
     credential::Credentials,
     edge::{Desk, Door, Identity, IdentityError, Key, ListenError, Listener, Phase, UnixAccess},
     gateway::{Entrance, Gateway, Secrets, Services},
@@ -173,7 +173,7 @@ impl Parts {
         &self,
         settings: &Settings,
         phase: watch::Receiver<Phase>,
-        config: watch::Receiver<Arc<str>>,
+        config: watch::Receiver<Arc<Loaded>>,
         quit: Arc<watch::Sender<bool>>,
     ) -> Desk {
         let admin = settings.admin.as_ref();

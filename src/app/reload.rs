@@ -27,11 +27,10 @@ const LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Configuration {
     pub(super) sources: Sources,
-    pub(super) loaded: Arc<Loaded>,
+    /// The admin listener shows it.
+    pub(super) loaded: watch::Sender<Arc<Loaded>>,
     pub(super) log: Option<Log>,
     pub(super) identities: Vec<Arc<Identity>>,
-    /// The redacted form, for the admin listener.
-    pub(super) shown: watch::Sender<Arc<str>>,
     /// The files that it names, as they were when they were read.
     pub(super) seen: Vec<Watched>,
     /// The secrets that it names and that are not read again.
@@ -61,6 +60,11 @@ pub(super) struct Watched {
 }
 
 impl Configuration {
+    /// The one that is in effect.
+    pub(super) fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(&self.loaded.borrow())
+    }
+
     /// Follows signals and files until something says that serving is over.
     pub(super) async fn follow(&mut self, parts: &mut Parts, signals: &mut Signals) -> Cause {
         let hopeless = parts.audit.unrecoverable();
@@ -118,7 +122,7 @@ impl Configuration {
     /// Reads the files that have changed since they were read. What was written into the
     /// configuration itself meanwhile waits for its signal.
     async fn follow_files(&mut self, parts: &mut Parts) {
-        let now = look(&self.loaded).await;
+        let now = look(&self.loaded()).await;
         if now == self.seen {
             return;
         }
@@ -141,9 +145,9 @@ impl Configuration {
         mut changed: Vec<String>,
     ) -> Result<Vec<String>, Vec<String>> {
         const UNUSABLE: &str = "a changed file can't be used; what it held before stays in use";
-        let ca_files = self.loaded.ca_files();
+        let ca_files = self.loaded().ca_files();
         let is_ca = |key: &String| ca_files.iter().any(|(ca, _path)| ca == key);
-        let mut loaded = Arc::clone(&self.loaded);
+        let mut loaded = self.loaded();
         let mut replaced = Vec::new();
         if changed.iter().any(is_ca) {
             let before = Arc::clone(&loaded);
@@ -158,7 +162,7 @@ impl Configuration {
                     return Err(changed);
                 }
             }
-            replaced = config::changed_keys(&self.loaded, &loaded);
+            replaced = config::changed_keys(&self.loaded(), &loaded);
             // a pod's is written anew with each token that the kubelet renews, mostly as it was
             changed.retain(|key| !is_ca(key) || replaced.contains(key));
         }
@@ -169,7 +173,7 @@ impl Configuration {
             tracing::error!(%error, "{UNUSABLE}");
             return Err(changed);
         }
-        self.loaded = loaded;
+        self.loaded.send_replace(loaded);
         Ok(changed)
     }
 
@@ -188,12 +192,12 @@ impl Configuration {
                 return Err(Vec::new());
             }
         };
-        let fixed = config::reload_blockers(&self.loaded, &loaded);
+        let fixed = config::reload_blockers(&self.loaded(), &loaded);
         if !fixed.is_empty() {
             tracing::error!(keys = ?fixed, "configuration not reloaded: these keys need a restart");
             return Err(fixed);
         }
-        let changed = config::changed_keys(&self.loaded, &loaded);
+        let changed = config::changed_keys(&self.loaded(), &loaded);
         let seen = look(&loaded).await;
         if let Err(error) = parts.reload(&loaded.settings, &changed).await {
             tracing::error!(%error, "configuration not reloaded");
@@ -204,9 +208,7 @@ impl Configuration {
         {
             tracing::error!(%error, "the log filter stays as it was");
         }
-        self.shown
-            .send_replace(Arc::from(loaded.show_json().to_string()));
-        self.loaded = Arc::new(loaded);
+        self.loaded.send_replace(Arc::new(loaded));
         self.seen = seen;
         Ok(changed)
     }

@@ -33,6 +33,7 @@ use crate::{
     audit::Audit,
     caller::KEY_HEADER,
     client::X_FORWARDED_FOR,
+    config::Loaded,
     gateway::{Services, is_cross_site, is_loopback, one_host},
     telemetry::metrics::Readings,
 };
@@ -57,8 +58,8 @@ pub struct Desk {
     pub services: watch::Receiver<Services>,
     /// Takes the records.
     pub audit: Audit,
-    /// The effective configuration as JSON, redacted.
-    pub config: watch::Receiver<Arc<str>>,
+    /// The effective configuration.
+    pub config: watch::Receiver<Arc<Loaded>>,
     /// Tells the process to drain; `None` where `admin.quit` is off.
     pub quit: Option<Arc<watch::Sender<bool>>>,
     /// Opens the guarded endpoints from anywhere.
@@ -147,11 +148,7 @@ impl Desk {
             ),
             ("/config", true, _) if guarded() => {
                 let config = Arc::clone(&self.config.borrow());
-                with_type(
-                    StatusCode::OK,
-                    "application/json",
-                    config.as_bytes().to_vec().into(),
-                )
+                json(StatusCode::OK, &config.show_json())
             }
             ("/quitquitquit", _, true) if guarded() => match &self.quit {
                 Some(quit) => {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::sleep;
 
 use crate::{
     Options,
@@ -22,6 +23,9 @@ const MANY: usize = 10_000;
 /// Requests on their way at once, at most: the gateway refuses more than 1,024, and each has a
 /// connection to the vendor, which counts against the limit of open files here and there.
 const AT_ONCE: usize = 1_000;
+
+/// The gateway puts a connection to rest two seconds after its last answer.
+const PUT_TO_REST: Duration = Duration::from_secs(4);
 
 /// Of this process: a socket each, and something for all else.
 const FILES: usize = MANY + AT_ONCE + 500;
@@ -67,6 +71,7 @@ async fn memory(world: &World, report: &mut Report) {
     send(&target, number).await;
     let before = Memory::at_rest(&gateway).await;
     let held = hold(&target, number).await;
+    sleep(PUT_TO_REST).await;
     let after = Memory::at_rest(&gateway).await;
     assert!(
         held.iter().all(|sender| sender.is_ready()),
