@@ -46,7 +46,24 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(super) type Answering =
     Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// Speaks HTTP until either end has had enough. `answers` makes the answers.
+/// Makes the answers.
+pub(super) trait Answers:
+    Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Answering>
+    + Unpin
+{
+}
+
+impl<A> Answers for A where
+    A: Service<
+            Request<Incoming>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future = Answering,
+        > + Unpin
+{
+}
+
+/// Speaks HTTP until either end has had enough.
 pub(super) async fn speak<S, A>(
     socket: S,
     max_headers: usize,
@@ -55,12 +72,7 @@ pub(super) async fn speak<S, A>(
 ) -> Result<(), ConnectionError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Service<
-            Request<Incoming>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future = Answering,
-        > + Unpin,
+    A: Answers,
 {
     let mut line = Line {
         came: Bytes::new(),
@@ -124,12 +136,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
 impl<S, A> Work for http1::Connection<TokioIo<Line<S>>, A>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    A: Service<
-            Request<Incoming>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future = Answering,
-        > + Unpin,
+    A: Answers,
 {
     type Error = hyper::Error;
 
@@ -146,12 +153,7 @@ where
 impl<S, A> Work for http2::Connection<TokioIo<Line<S>>, A, TokioExecutor>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    A: Service<
-            Request<Incoming>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future = Answering,
-        >,
+    A: Answers,
 {
     type Error = hyper::Error;
 
