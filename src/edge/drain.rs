@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::unconstrained};
 
 /// Ends connections gracefully. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -58,11 +58,12 @@ impl Ear {
     pub(super) fn new(word: Word) -> Self {
         let (said, mut word) = (Word(word.0.clone()), word);
         Self::Listening {
-            word: Box::pin(async move {
+            // unconstrained: a poll that was put off would not be woken by the word
+            word: Box::pin(unconstrained(async move {
                 // that nobody is left to say it is a word too
                 drop(word.0.wait_for(|told| *told).await.map(|_told| ()));
                 word
-            }),
+            })),
             task: None,
             said,
         }

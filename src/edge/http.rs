@@ -76,6 +76,7 @@ where
 {
     let mut line = Line {
         came: Bytes::new(),
+        is_http1: false,
         socket,
         pulse: Arc::clone(watch.pulse()),
     };
@@ -95,18 +96,22 @@ where
             }
             Some(_) | None => return line.close().await,
         }
+        line.is_http1 = true;
         let connection = http1(max_headers).serve_connection(TokioIo::new(line), answers);
         let mut connection = Box::new(connection);
         let over = watch
             .over(Pin::new(&mut *connection), Served::Again)
             .await?;
+        if over == Over::Ended {
+            return Ok(());
+        }
         let parts = connection.into_parts();
         (line, answers) = (parts.io.into_inner(), parts.service);
-        match over {
-            Over::Ended => return line.close().await,
-            // nothing is lost: what has come and is no whole request comes again
-            Over::Rests => line.came = parts.read_buf,
+        if watch.is_told() {
+            return line.close().await;
         }
+        // What has come and is no whole request comes again. A copy, as there are 8 KiB around it.
+        line.came = Bytes::copy_from_slice(&parts.read_buf);
     }
 }
 
@@ -140,9 +145,10 @@ where
 {
     type Error = hyper::Error;
 
-    /// The socket is not closed at its end.
-    fn poll_work(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        self.poll_without_shutdown(cx)
+    /// At its end hyper sends what it has yet to send and shuts the socket, in this order; only
+    /// one that is put to rest is not shut, see [`Line`].
+    fn poll_work(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.poll(cx)
     }
 
     fn finish(self: Pin<&mut Self>) {
@@ -172,10 +178,13 @@ enum Version {
     Http2,
 }
 
-/// A socket that tells the pulse when bytes come, and what has come already.
+/// A socket that tells the pulse when bytes come and whether they go, and what has come already.
+/// It is not shut while the pulse says that it is put to rest.
 struct Line<S> {
     /// Is read first.
     came: Bytes,
+    /// It has spoken HTTP/1.1 before, so that is what it speaks.
+    is_http1: bool,
     socket: S,
     pulse: Arc<Pulse>,
 }
@@ -183,7 +192,9 @@ struct Line<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     /// What the peer speaks, as soon as that can be told.
     fn version(&self) -> Option<Version> {
-        if self.came.starts_with(PREFACE) {
+        if self.is_http1 {
+            (!self.came.is_empty()).then_some(Version::Http1)
+        } else if self.came.starts_with(PREFACE) {
             Some(Version::Http2)
         } else if PREFACE.starts_with(&self.came) {
             None
@@ -259,7 +270,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.pulse.bytes_wait(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -267,7 +280,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bytes);
+        self.pulse.bytes_wait(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -275,10 +290,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        self.pulse.bytes_wait(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.rests() {
+            return self.poll_flush(cx);
+        }
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
@@ -308,7 +328,7 @@ mod tests {
 
     /// A connection whose every request is answered with its path.
     fn serve(drain: &Drain) -> (DuplexStream, JoinHandle<Result<(), ConnectionError>>) {
-        let (client, server) = duplex(64 * 1024);
+        let (client, server) = duplex(4 * 1024);
         let watch = Watch::new(drain.word(), PATIENCE);
         let pulse = Arc::clone(watch.pulse());
         let answers = service_fn(move |request: Request<Incoming>| -> Answering {
@@ -398,6 +418,57 @@ mod tests {
         drain.complete().await;
         assert!(serving.await.unwrap().is_ok());
         assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_read_slowly_comes_whole() {
+        let drain = Drain::new();
+        for head in ["", "connection: close\r\n"] {
+            let (mut client, serving) = serve(&drain);
+            let long = "l".repeat(30_000);
+            let request = format!("GET /{long} HTTP/1.1\r\nhost: x\r\n{head}\r\n");
+            client.write_all(request.as_bytes()).await.unwrap();
+            sleep(Duration::from_secs(20)).await;
+            let mut answer = vec![0; long.len()];
+            client.read_exact(&mut answer).await.unwrap();
+            sleep(Duration::from_secs(20)).await;
+            let (mut rest, mut some) = (Vec::new(), [0; 256]);
+            while rest
+                .iter()
+                .chain(&answer)
+                .filter(|byte| **byte == b'l')
+                .count()
+                < long.len()
+            {
+                let count = client.read(&mut some).await.unwrap();
+                assert_ne!(count, 0, "the answer was cut");
+                rest.extend_from_slice(&some[..count]);
+            }
+            if !head.is_empty() {
+                assert_eq!(client.read(&mut some).await.unwrap(), 0);
+                assert!(serving.await.unwrap().is_ok());
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_spoken_http_1_speaks_it_after_a_rest_too() {
+        let drain = Drain::new();
+        let (mut client, serving) = serve(&drain);
+        client.write_all(REQUEST).await.unwrap();
+        answer(&mut client).await;
+        sleep(Duration::from_secs(5)).await;
+        client.write_all(PREFACE).await.unwrap();
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        assert_eq!(
+            text, "",
+            "that is no request, and hyper has no answer to it"
+        );
+        assert!(matches!(
+            serving.await.unwrap(),
+            Err(ConnectionError::Served(_))
+        ));
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -42,6 +42,10 @@ pub(super) struct Pulse {
     origin: Instant,
     /// Requests being answered.
     busy: AtomicUsize,
+    /// Whether the peer takes nothing at present of what is sent.
+    blocked: AtomicBool,
+    /// Whether it is put to rest.
+    rests: AtomicBool,
     /// Milliseconds after `origin` at which the present wait began, times two; the lowest bit
     /// says whether a part of a head has come since.
     wait: AtomicU64,
@@ -68,6 +72,8 @@ impl Pulse {
         Self {
             origin: Instant::now(),
             busy: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+            rests: AtomicBool::new(false),
             wait: AtomicU64::new(1),
         }
     }
@@ -104,10 +110,22 @@ impl Pulse {
         })
     }
 
-    /// When a connection that waits for its next request is put to rest.
+    /// Whether bytes wait for the peer to take them.
+    pub(super) fn bytes_wait(&self, wait: bool) {
+        self.blocked.store(wait, Ordering::Relaxed);
+    }
+
+    /// Whether what goes over the connection is being finished to put it to rest.
+    pub(super) fn rests(&self) -> bool {
+        self.rests.load(Ordering::Relaxed)
+    }
+
+    /// When a connection that waits for its next request is put to rest. Not while the last answer
+    /// is on its way: it may be one after which the connection ends.
     fn rest(&self) -> Option<Instant> {
         let (began, head_begun) = self.waits_since()?;
-        began.checked_add(REST).filter(|_rest| !head_begun)
+        let rest = began.checked_add(REST)?;
+        (!head_begun && !self.blocked.load(Ordering::Relaxed)).then_some(rest)
     }
 
     /// Since when a head is waited for, and whether a part of it has come.
@@ -157,7 +175,7 @@ pub(super) enum Served {
 pub(super) enum Over {
     /// By itself, or as all were told to end.
     Ended,
-    /// It was finished as there was nothing to do.
+    /// It was finished as there was nothing to do; the socket is as it was.
     Rests,
 }
 
@@ -200,9 +218,9 @@ impl Watch {
         mut work: Pin<&mut W>,
         served: Served,
     ) -> Result<Over, ConnectionError> {
-        let mut over = Over::Ended;
-        poll_fn(|cx| self.poll_over(cx, work.as_mut(), served, &mut over)).await?;
-        Ok(if self.told { Over::Ended } else { over })
+        poll_fn(|cx| self.poll_over(cx, work.as_mut(), served)).await?;
+        let rests = self.pulse.rests.swap(false, Ordering::Relaxed);
+        Ok(if rests { Over::Rests } else { Over::Ended })
     }
 
     fn poll_over<W: Work>(
@@ -210,7 +228,6 @@ impl Watch {
         cx: &mut Context<'_>,
         mut work: Pin<&mut W>,
         served: Served,
-        over: &mut Over,
     ) -> Poll<Result<(), ConnectionError>> {
         if self.ear.poll_told(cx).is_ready() {
             self.told = true;
@@ -221,8 +238,8 @@ impl Watch {
                 let failed = |error: W::Error| ConnectionError::Served(error.into());
                 return Poll::Ready(done.map_err(failed));
             }
-            ready!(self.poll_due(cx, served == Served::Again && *over == Over::Ended))?;
-            *over = Over::Rests;
+            ready!(self.poll_due(cx, served == Served::Again && !self.pulse.rests()))?;
+            self.pulse.rests.store(true, Ordering::Relaxed);
             work.as_mut().finish();
         }
     }
