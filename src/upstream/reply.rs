@@ -92,6 +92,11 @@ impl Reply {
         &self.headers
     }
 
+    /// Bytes of its body.
+    pub(super) const fn length(&self) -> usize {
+        self.body.len()
+    }
+
     /// The vendor's own id of the request.
     #[must_use]
     pub fn trace_id(&self) -> Option<&HeaderValue> {

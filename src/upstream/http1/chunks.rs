@@ -48,6 +48,15 @@ impl Chunks {
         let Status::Complete((length, size)) = parsed else {
             return within_bounds(received);
         };
+        // SECURITY: the parser takes a line without a digit for a zero, and lets an extension
+        // hold a line's end that others would see
+        let line = received.get(..length.saturating_sub(2)).unwrap_or_default();
+        if !line.first().is_some_and(u8::is_ascii_hexdigit) || line.contains(&b'\n') {
+            return Err(Fault::Chunk.into());
+        }
+        if length > MAX_HEAD {
+            return Err(Fault::Long.into());
+        }
         received.advance(length);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         if self.body.len().saturating_add(size) > MAX_ANSWER {
@@ -84,6 +93,9 @@ fn end_of_trailers(received: &mut BytesMut) -> Result<bool, UpstreamError> {
     let Status::Complete((length, _fields)) = parsed else {
         return within_bounds(received);
     };
+    if length > MAX_HEAD {
+        return Err(Fault::Long.into());
+    }
     received.advance(length);
     Ok(true)
 }
@@ -124,12 +136,22 @@ mod tests {
             "3\r\nabc\n\n",
             "fffffffffffffffff\r\n",
             "0\r\nno trailer\r\n\r\n",
+            "\r\n\r\n",
+            ";x\r\n\r\n",
+            "3\r\nabc\r\n\r\n\r\n",
+            "3;a\nb\r\nabc\r\n0\r\n\r\n",
         ] {
             let error = whole(text).unwrap_err();
             assert!(matches!(error, UpstreamError::BadAnswer(_)), "{text:?}");
         }
-        let long = format!("3;{}", "x".repeat(MAX_HEAD));
-        assert!(matches!(whole(&long), Err(UpstreamError::BadAnswer(_))));
+        let long = "x".repeat(MAX_HEAD);
+        for text in [
+            format!("3;{long}"),
+            format!("3;{long}\r\nabc\r\n"),
+            format!("0\r\nx: {long}\r\n\r\n"),
+        ] {
+            assert!(matches!(whole(&text), Err(UpstreamError::BadAnswer(_))));
+        }
     }
 
     #[test]

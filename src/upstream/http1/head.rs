@@ -81,6 +81,9 @@ pub(super) fn read(received: &[u8]) -> Result<Option<(Head, usize)>, UpstreamErr
         }
         return Ok(None);
     };
+    if length > MAX_HEAD {
+        return Err(Fault::Long.into());
+    }
     let code = response.code.unwrap_or_default();
     let status = StatusCode::from_u16(code);
     let status = status.map_err(|_below_100| Fault::Malformed(httparse::Error::Status))?;
@@ -88,10 +91,14 @@ pub(super) fn read(received: &[u8]) -> Result<Option<(Head, usize)>, UpstreamErr
     for field in response.headers.iter() {
         reading.field(field)?;
     }
+    let is_http11 = response.version == Some(1);
+    if reading.chunked && !is_http11 {
+        return Err(Fault::TransferCoding.into());
+    }
     let head = Head {
         framing: reading.framing(status)?,
         // HTTP/1.0 would have to say so, and then it is still not worth it
-        persists: response.version == Some(1) && !reading.closes,
+        persists: is_http11 && !reading.closes && !reading.has_a_body_too_many(status),
         passed: reading.passed,
         status,
     };
@@ -136,6 +143,11 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// Whether it speaks of a body where there can be none. One may follow all the same.
+    fn has_a_body_too_many(&self, status: StatusCode) -> bool {
+        status == StatusCode::NO_CONTENT && (self.chunked || self.length > Some(0))
     }
 
     fn framing(&self, status: StatusCode) -> Result<Framing, UpstreamError> {
@@ -214,6 +226,7 @@ mod tests {
             "transfer-encoding: gzip, chunked\r\n",
             "transfer-encoding: identity\r\n",
             "content-length : 3\r\n",
+            "transfer-encoding: chunked, chunked\r\n",
             "x: folded\r\n over lines\r\n",
         ] {
             let error = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).unwrap_err();
@@ -247,9 +260,24 @@ mod tests {
     }
 
     #[test]
+    fn what_could_be_followed_by_a_body_that_nobody_expects_does_not_persist() {
+        let persists = |text: &str| read(text).unwrap().unwrap().0.persists;
+        assert!(persists(
+            "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n"
+        ));
+        assert!(!persists(
+            "HTTP/1.1 204 No Content\r\ncontent-length: 1\r\n\r\n"
+        ));
+        let error = read("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap_err();
+        assert!(matches!(error, UpstreamError::BadAnswer(_)));
+    }
+
+    #[test]
     fn a_head_is_bounded() {
         let long = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(MAX_HEAD));
         assert!(matches!(read(&long), Err(UpstreamError::BadAnswer(_))));
+        let whole = format!("{long}\r\n\r\n");
+        assert!(matches!(read(&whole), Err(UpstreamError::BadAnswer(_))));
         let many = format!(
             "HTTP/1.1 200 OK\r\n{}\r\n",
             "x: y\r\n".repeat(MAX_FIELDS + 1)

@@ -24,6 +24,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderValue, Request, header::HOST};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    task::unconstrained,
     time::Instant,
 };
 
@@ -33,7 +34,7 @@ use crate::net::Stream;
 
 /// What is asked of a connection at once; enough for the usual answer.
 const READ: usize = 4 * 1024;
-/// A buffer that an exchange has made longer than this is given back.
+/// A buffer that a message has made longer than this is given back.
 const KEEP: usize = 4 * READ;
 
 /// A connection that does one exchange after another.
@@ -72,7 +73,12 @@ impl Http1 {
         }
         (self.persists, self.flushed) = (false, false);
         write(request.as_http(), &self.host, &mut self.unsent);
-        self.answer().await.map_err(Failure::Lost)
+        let long = self.unsent.len() > KEEP;
+        let reply = self.answer().await.map_err(Failure::Lost)?;
+        if long {
+            self.unsent = BytesMut::new();
+        }
+        Ok(reply)
     }
 
     async fn answer(&mut self) -> Result<Reply, UpstreamError> {
@@ -87,10 +93,8 @@ impl Http1 {
         };
         // SECURITY: what has come beyond the answer could be taken for the next one's
         self.persists = answer.persists && self.flushed && self.received.is_empty();
-        for buffer in [&mut self.unsent, &mut self.received] {
-            if buffer.capacity() > KEEP {
-                *buffer = BytesMut::new();
-            }
+        if answer.reply.length() > KEEP {
+            self.received = BytesMut::new();
         }
         Ok(answer.reply)
     }
@@ -139,7 +143,9 @@ impl Http1 {
         let mut nobody = Context::from_waker(Waker::noop());
         let mut byte = [0];
         let mut unasked = ReadBuf::new(&mut byte);
-        let came = Pin::new(&mut self.stream).poll_read(&mut nobody, &mut unasked);
+        let look = poll_fn(|task| Pin::new(&mut self.stream).poll_read(task, &mut unasked));
+        // unconstrained: a task that has done much would be told that nothing has come
+        let came = pin!(unconstrained(look)).poll(&mut nobody);
         !self.persists || came.is_ready()
     }
 
