@@ -51,7 +51,7 @@ pub enum LogError {
 
 /// Lines that wait for a slow terminal or pipe; more are dropped. Room for all of them is taken at
 /// the start: with the crate's own 128,000 it was a quarter of the idle gateway's memory.
-const MOST_LINES: usize = 4_096;
+const MOST_LINES: usize = 1_024;
 
 impl Log {
     /// Starts the process's log; `environment` is `RUST_LOG` and wins over the configuration.
