@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use mfa_gateway::{
     route::Operation,
-    sandbox::world::seed::{ADA, BARBARA, GRACE},
+    sandbox::world::seed::{ADA, GRACE},
 };
 use tokio::task::JoinSet;
 
@@ -43,9 +43,16 @@ async fn without_its_store_a_gateway_goes_on_from_what_it_has_seen() {
         1,
         "told once, not once a request"
     );
-    // both count together again
-    let left = guesses_left(&rig, BARBARA.email).await;
-    assert_eq!((left, guesses_left(&other, BARBARA.email).await), (5, 0));
+    // Both count together again. Nobody has asked the other one meanwhile, so each of its threads may
+    // yet find out, by one request, that its connection is gone.
+    for n in 0..10 {
+        let email = format!("user-{n}@acme.example");
+        let left = guesses_left(&rig, &email).await;
+        if (left, guesses_left(&other, &email).await) == (5, 0) {
+            return;
+        }
+    }
+    panic!("they count apart");
 }
 
 #[tokio::test]
