@@ -2,7 +2,7 @@
 
 use std::{io, net::IpAddr};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
 use super::names::{FORWARDED_FOR, HEADERS_VERIFIER, VENDOR_ID};
@@ -38,16 +38,18 @@ impl AddressProof {
         }))
     }
 
-    /// Puts the address and what makes it believed into a request.
-    pub(super) fn add(&self, client: IpAddr, headers: &mut HeaderMap) {
+    /// The address and what makes it believed.
+    pub(super) fn fields(&self, client: IpAddr) -> [(HeaderName, HeaderValue); 3] {
         #[expect(
             clippy::expect_used,
             reason = "an address is written in digits, letters, dots and colons"
         )]
         let address = HeaderValue::from_str(&client.to_string()).expect("an address as text");
-        headers.insert(FORWARDED_FOR, address);
-        headers.insert(HEADERS_VERIFIER, self.verifier.clone());
-        headers.insert(VENDOR_ID, self.vendor_id.clone());
+        [
+            (FORWARDED_FOR, address),
+            (HEADERS_VERIFIER, self.verifier.clone()),
+            (VENDOR_ID, self.vendor_id.clone()),
+        ]
     }
 }
 
@@ -62,15 +64,17 @@ mod tests {
         assert!(AddressProof::read(&settings).unwrap().is_none());
         settings.client_ip_secret = Some(SecretSource::Inline("shared".into()));
         let proof = AddressProof::read(&settings).unwrap().unwrap();
-        let mut headers = HeaderMap::new();
-        headers.insert(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
-        proof.add(IpAddr::from([203, 0, 113, 9]), &mut headers);
-        let values = [FORWARDED_FOR, HEADERS_VERIFIER, VENDOR_ID].map(|name| {
-            let values: Vec<_> = headers.get_all(name).iter().cloned().collect();
-            values
-        });
-        assert_eq!(values, [["203.0.113.9"], ["shared"], ["the-client-id"]]);
-        assert!(headers[HEADERS_VERIFIER].is_sensitive());
+        let fields = proof.fields(IpAddr::from([203, 0, 113, 9]));
+        let sent = fields
+            .each_ref()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let expected: [(&str, &[u8]); 3] = [
+            ("x-frontegg-forwarded-for", b"203.0.113.9"),
+            ("x-frontegg-headers-verifier", b"shared"),
+            ("frontegg-vendor-id", b"the-client-id"),
+        ];
+        assert_eq!(sent, expected);
+        assert!(fields[1].1.is_sensitive());
         assert!(!format!("{proof:?}").contains("shared"), "{proof:?}");
     }
 }

@@ -34,7 +34,7 @@ impl Host {
 
 /// Why an exchange brought no answer.
 pub(super) enum Failure {
-    /// No byte of the request was written, and it is as it was.
+    /// No byte of the request was written.
     HandedBack(Box<dyn Error + Send + Sync>),
     /// It may have left.
     Lost(UpstreamError),
@@ -57,10 +57,7 @@ impl Connection {
     }
 
     /// Sends the request and takes the whole answer.
-    pub(super) async fn exchange(
-        &mut self,
-        request: &mut UpstreamRequest,
-    ) -> Result<Reply, Failure> {
+    pub(super) async fn exchange(&mut self, request: &UpstreamRequest) -> Result<Reply, Failure> {
         match self {
             Self::Http1(connection) => connection.exchange(request).await,
             // boxed, or every request's future would have room for it

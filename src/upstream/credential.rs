@@ -57,8 +57,8 @@ mod tests {
             trace: None,
             body: &Bytes::new(),
         };
-        let mut request = Blueprint::new(&settings, &headers, None).build(outgoing, credential);
-        request.take().into_parts().0.headers
+        let blueprint = Blueprint::new(&settings, &headers, None);
+        blueprint.build(outgoing, credential).headers()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     Request, Response, StatusCode, Uri,
-    uri::{Authority, Scheme},
+    uri::{Authority, Parts, Scheme},
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
@@ -64,35 +64,36 @@ impl Http2 {
     }
 
     /// Sends the request and takes the whole answer.
-    pub(super) async fn exchange(
-        &mut self,
-        request: &mut UpstreamRequest,
-    ) -> Result<Reply, Failure> {
-        let (mut head, body) = request.take().into_parts();
-        head.uri = self.absolute(head.uri);
-        let sent = Request::from_parts(head, Full::new(body.clone()));
+    pub(super) async fn exchange(&mut self, request: &UpstreamRequest) -> Result<Reply, Failure> {
+        let sent = self.absolute(request);
         let mut doubt = Doubt {
             doubtful: &self.doubtful,
             whole: false,
         };
         let reply = match self.sender.try_send_request(sent).await {
             Ok(answer) => whole(answer).await.map_err(Failure::Lost),
-            Err(error) => Err(not_answered(error, body, request)),
+            Err(error) => Err(not_answered(error)),
         };
         doubt.whole = reply.is_ok();
         reply
     }
 
     /// HTTP/2 names the host in the URI (RFC 9113, section 8.3.1).
-    fn absolute(&self, path: Uri) -> Uri {
-        let mut parts = path.into_parts();
-        parts.scheme = Some(Scheme::HTTPS);
-        parts.authority = Some(self.authority.clone());
+    fn absolute(&self, request: &UpstreamRequest) -> Request<Full<Bytes>> {
+        let mut uri = Parts::default();
+        uri.scheme = Some(Scheme::HTTPS);
+        uri.authority = Some(self.authority.clone());
+        uri.path_and_query = Some(request.target().clone());
         #[expect(
             clippy::expect_used,
             reason = "scheme, authority and path are there, and that is all that is asked"
         )]
-        Uri::from_parts(parts).expect("a URI of all its parts")
+        let uri = Uri::from_parts(uri).expect("a URI of all its parts");
+        let mut sent = Request::new(Full::new(request.body().clone()));
+        *sent.method_mut() = request.method().clone();
+        *sent.uri_mut() = uri;
+        *sent.headers_mut() = request.headers();
+        sent
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -132,20 +133,15 @@ async fn whole(answer: Response<Incoming>) -> Result<Reply, UpstreamError> {
     Ok(Reply::new(head.status, passed, body.to_bytes()))
 }
 
-/// What is handed back becomes the `request` that it was.
-fn not_answered(
-    mut error: TrySendError<Request<Full<Bytes>>>,
-    body: Bytes,
-    request: &mut UpstreamRequest,
-) -> Failure {
-    let message = error.take_message();
+/// Whether it may have left.
+fn not_answered(mut error: TrySendError<Request<Full<Bytes>>>) -> Failure {
+    let unsent = error.take_message().is_some();
     let error = error.into_error();
-    match message {
-        Some(unsent) => {
-            request.put_back(unsent.into_parts().0, body);
-            Failure::HandedBack(error.into())
-        }
-        None if error.is_parse() => Failure::Lost(UpstreamError::BadAnswer(error.into())),
-        None => Failure::Lost(UpstreamError::Broken(error.into())),
+    if unsent {
+        Failure::HandedBack(error.into())
+    } else if error.is_parse() {
+        Failure::Lost(UpstreamError::BadAnswer(error.into()))
+    } else {
+        Failure::Lost(UpstreamError::Broken(error.into()))
     }
 }

@@ -74,11 +74,11 @@ impl Upstream {
     /// [`UpstreamError`] where there is no whole answer; the vendor's refusals are answers.
     pub async fn send(
         &self,
-        mut request: UpstreamRequest,
+        request: UpstreamRequest,
         deadline: Deadline,
     ) -> Result<Reply, UpstreamError> {
         while let Some(connection) = self.pool.take() {
-            match self.exchange(connection, &mut request, deadline).await {
+            match self.exchange(connection, &request, deadline).await {
                 Err(Failure::HandedBack(_error)) => {}
                 Err(Failure::Lost(error)) => return Err(error),
                 Ok(reply) => return Ok(reply),
@@ -88,7 +88,7 @@ impl Upstream {
         let connection = deadline.run(Box::pin(self.pool.connect())).await;
         let connection = connection.unwrap_or(Err(NotSent::Timeout));
         let connection = connection.map_err(UpstreamError::NotSent)?;
-        match self.exchange(connection, &mut request, deadline).await {
+        match self.exchange(connection, &request, deadline).await {
             Err(Failure::HandedBack(error)) => Err(UpstreamError::NotSent(NotSent::Dropped(error))),
             Err(Failure::Lost(error)) => Err(error),
             Ok(reply) => Ok(reply),
@@ -98,7 +98,7 @@ impl Upstream {
     async fn exchange(
         &self,
         mut connection: Connection,
-        request: &mut UpstreamRequest,
+        request: &UpstreamRequest,
         deadline: Deadline,
     ) -> Result<Reply, Failure> {
         let reply = {

@@ -1,16 +1,15 @@
 //! What leaves: the one place that decides which headers go to the vendor.
 //!
 //! From the caller come only the headers of a list and the cookies that match. Everything
-//! that names a credential, a tenant, a user, an address or an environment is set here, last, and
-//! replaces.
+//! that names a credential, a tenant, a user, an address or an environment is set here, and no
+//! name that is set here is on that list: so each leaves once, without a map that would see to it.
 
-use std::{fmt, mem, net::IpAddr};
+use std::{fmt, net::IpAddr};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method,
     header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE},
-    request::Parts,
     uri::PathAndQuery,
 };
 
@@ -62,33 +61,47 @@ pub struct Outgoing<'a> {
     pub body: &'a Bytes,
 }
 
-/// A request that is fit to leave. Made only by [`Blueprint::build`].
-pub struct UpstreamRequest(Request<Bytes>);
+/// A request that is fit to leave. Made only by [`Blueprint::build`]. Which host it is for is the
+/// connection's to say.
+pub struct UpstreamRequest {
+    method: Method,
+    target: PathAndQuery,
+    fields: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
 
 impl UpstreamRequest {
-    /// Which host it is for is the connection's to say.
-    pub(super) const fn as_http(&self) -> &Request<Bytes> {
-        &self.0
+    pub(super) const fn method(&self) -> &Method {
+        &self.method
     }
 
-    /// Leaves nothing behind.
-    pub(super) fn take(&mut self) -> Request<Bytes> {
-        mem::take(&mut self.0)
+    pub(super) const fn target(&self) -> &PathAndQuery {
+        &self.target
     }
 
-    /// Puts back what was taken, with the target as it was, which names no host.
-    pub(super) fn put_back(&mut self, head: Parts, body: Bytes) {
-        self.0 = Request::from_parts(head, body);
-        if let Some(path_and_query) = self.0.uri().path_and_query().cloned() {
-            *self.0.uri_mut() = Uri::from(path_and_query);
+    pub(super) const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Names and values in the order in which they leave.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.fields.iter().map(|(name, value)| (name, value))
+    }
+
+    /// As HTTP/2 wants them.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.fields.len());
+        for (name, value) in self.fields() {
+            headers.append(name, value.clone());
         }
+        headers
     }
 }
 
 /// Bodies and cookies are secrets, so only the first line is shown.
 impl fmt::Debug for UpstreamRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0.method(), self.0.uri().path())
+        write!(f, "{} {}", self.method, self.target.path())
     }
 }
 
@@ -142,30 +155,20 @@ impl Blueprint {
     ) -> UpstreamRequest {
         let credential = credential.into();
         let facts = outgoing.operation.facts();
-        let mut request = Request::new(outgoing.body.clone());
-        *request.method_mut() = facts.method.clone();
-        *request.uri_mut() = Uri::from(outgoing.path_and_query.clone());
-
-        let headers = request.headers_mut();
-        headers.reserve(USUALLY);
+        let mut fields = Vec::with_capacity(USUALLY);
         for (name, value) in outgoing.caller_headers {
-            if FORWARDED_ALWAYS.contains(name) || self.forward.contains(name) {
-                headers.append(name, value.clone());
+            if self.forwards(name, outgoing.trace.as_ref()) {
+                fields.push((name.clone(), value.clone()));
             }
         }
         if let Some(trace) = outgoing.trace {
-            headers.insert(TRACEPARENT, trace.traceparent);
-            if trace.is_root {
-                headers.remove(TRACESTATE);
-            }
+            fields.push((TRACEPARENT, trace.traceparent));
         }
         if let Some(cookies) = cookies::matching(&self.cookies, outgoing.caller_headers) {
-            headers.insert(COOKIE, cookies);
+            fields.push((COOKIE, cookies));
         }
 
-        for (name, value) in &self.constant {
-            headers.insert(name, value.clone());
-        }
+        fields.extend_from_slice(&self.constant);
         let (tenant, user) = match (credential, facts.subject) {
             // the vendor reads them from the token
             (Credential::User(_), _) | (_, SubjectRule::Nobody) => (None, None),
@@ -175,28 +178,40 @@ impl Blueprint {
             }
         };
         if let Some(tenant) = tenant {
-            headers.insert(TENANT_ID, tenant.as_header().clone());
+            fields.push((TENANT_ID, tenant.as_header().clone()));
         }
         if let Some(user) = user {
-            headers.insert(USER_ID, user.as_header().clone());
+            fields.push((USER_ID, user.as_header().clone()));
         }
         if let (Some(client), Some(proof)) = (outgoing.client, &self.address_proof) {
-            proof.add(client, headers);
+            fields.extend(proof.fields(client));
         }
         if facts.method != Method::GET {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(outgoing.body.len()));
+            fields.push((CONTENT_LENGTH, HeaderValue::from(outgoing.body.len())));
         }
-        headers.insert(REQUEST_ID, outgoing.request_id.to_header());
+        fields.push((REQUEST_ID, outgoing.request_id.to_header()));
         let authorization = match credential {
             Credential::Environment(bearer) => bearer.as_header(),
             Credential::User(own) => own,
         };
-        headers.insert(AUTHORIZATION, authorization.clone());
-        UpstreamRequest(request)
+        fields.push((AUTHORIZATION, authorization.clone()));
+        UpstreamRequest {
+            method: facts.method.clone(),
+            target: outgoing.path_and_query.clone(),
+            fields,
+            body: outgoing.body.clone(),
+        }
+    }
+
+    /// Whether a caller's header goes on, where the vendor is told of `trace` or of none.
+    fn forwards(&self, name: &HeaderName, trace: Option<&Onward>) -> bool {
+        let replaced = trace
+            .is_some_and(|trace| *name == TRACEPARENT || (trace.is_root && *name == TRACESTATE));
+        !replaced && (FORWARDED_ALWAYS.contains(name) || self.forward.contains(name))
     }
 }
 
-/// Headers of a usual request, so that the map grows once.
+/// Headers of a usual request, so that the list need not grow.
 const USUALLY: usize = 16;
 
 #[cfg(test)]
@@ -232,7 +247,7 @@ mod tests {
         blueprint: &Blueprint,
         operation: Operation,
         caller_headers: &HeaderMap,
-    ) -> Request<Bytes> {
+    ) -> UpstreamRequest {
         let outgoing = Outgoing {
             operation,
             path_and_query: &PathAndQuery::from_static("/identity/x?mfaToken=a%20b"),
@@ -244,16 +259,14 @@ mod tests {
             trace: None,
             body: &Bytes::from_static(b"{}"),
         };
-        blueprint
-            .build(outgoing, &bearer_for_tests("Bearer ours"))
-            .take()
+        blueprint.build(outgoing, &bearer_for_tests("Bearer ours"))
     }
 
     #[test]
     fn the_path_is_as_it_came_and_names_no_host() {
         let request = build(&blueprint(&[], &[]), Operation::Recover, &HeaderMap::new());
-        assert_eq!(request.method(), Method::POST);
-        assert_eq!(request.uri(), "/identity/x?mfaToken=a%20b");
+        assert_eq!(request.method, Method::POST);
+        assert_eq!(request.target, "/identity/x?mfaToken=a%20b");
     }
 
     #[test]
@@ -302,16 +315,9 @@ mod tests {
             (Operation::UserSmsDisable, true, true),
         ] {
             let request = build(&blueprint, operation, &HeaderMap::new());
-            assert_eq!(
-                request.headers().contains_key(TENANT_ID),
-                tenant,
-                "{operation:?}"
-            );
-            assert_eq!(
-                request.headers().contains_key(USER_ID),
-                user,
-                "{operation:?}"
-            );
+            let headers = request.headers();
+            assert_eq!(headers.contains_key(TENANT_ID), tenant, "{operation:?}");
+            assert_eq!(headers.contains_key(USER_ID), user, "{operation:?}");
         }
     }
 
@@ -323,7 +329,8 @@ mod tests {
             ("cookie", "nameless; exacter=2; fe_device=\"q\""),
         ]);
         let request = build(&blueprint, Operation::Recover, &caller);
-        let cookies: Vec<_> = request.headers().get_all(COOKIE).iter().collect();
+        let sent = request.headers();
+        let cookies: Vec<_> = sent.get_all(COOKIE).iter().collect();
         assert_eq!(cookies, ["fe_refresh=a=b; exact=1; fe_device=\"q\""]);
         assert!(cookies[0].is_sensitive());
 
@@ -367,23 +374,23 @@ mod tests {
             let headers: Vec<_> = caller.iter().map(|(n, v)| (&**n, &**v)).collect();
             let forward: Vec<_> = forward.iter().map(String::as_str).collect();
             let blueprint = blueprint(&forward, &["fe_*"]);
-            let request = build(&blueprint, operation, &map(&headers));
+            let sent = build(&blueprint, operation, &map(&headers)).headers();
             let ours = [
                 AUTHORIZATION, CONTENT_LENGTH, COOKIE, ENVIRONMENT_ID, REQUEST_ID, TENANT_ID, USER_ID,
             ];
-            for name in request.headers().keys() {
+            for name in sent.keys() {
                 let forwarded = forward.contains(&name.as_str()) && !OURS.contains(name);
                 prop_assert!(
                     ours.contains(name) || FORWARDED_ALWAYS.contains(name) || forwarded,
                     "{}", name
                 );
             }
-            let authorization: Vec<_> = request.headers().get_all(AUTHORIZATION).iter().collect();
+            let authorization: Vec<_> = sent.get_all(AUTHORIZATION).iter().collect();
             prop_assert_eq!(authorization, ["Bearer ours"]);
             let all = |headers: &HeaderMap| headers.get_all("x-extra").iter().count();
-            prop_assert!(all(request.headers()) <= all(&map(&headers)));
+            prop_assert!(all(&sent) <= all(&map(&headers)));
             for name in [TENANT_ID, USER_ID, COOKIE, CONTENT_LENGTH, REQUEST_ID] {
-                prop_assert!(request.headers().get_all(name).iter().count() <= 1);
+                prop_assert!(sent.get_all(name).iter().count() <= 1);
             }
         }
     }

@@ -20,8 +20,8 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::{HeaderValue, Request, header::HOST};
+use bytes::{Buf, BufMut, BytesMut};
+use http::{HeaderValue, header::HOST};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     task::unconstrained,
@@ -72,7 +72,7 @@ impl Http1 {
             return Err(Failure::HandedBack(error.into()));
         }
         (self.persists, self.flushed) = (false, false);
-        write(request.as_http(), &self.host, &mut self.unsent);
+        write(request, &self.host, &mut self.unsent);
         let long = self.unsent.len() > KEEP;
         let reply = self.answer().await.map_err(Failure::Lost)?;
         if long {
@@ -163,13 +163,12 @@ pub(super) use answer::is_one_however_it_comes;
 
 /// Writes a request for `host` (RFC 9112, section 3). Names and values can't hold what would end
 /// their line: that is an invariant of their types.
-fn write(request: &Request<Bytes>, host: &HeaderValue, out: &mut BytesMut) {
-    let target = request.uri().path_and_query();
-    let target = target.map_or("/", http::uri::PathAndQuery::as_str);
+fn write(request: &UpstreamRequest, host: &HeaderValue, out: &mut BytesMut) {
+    let target = request.target().as_str();
     for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.put_slice(part.as_bytes());
     }
-    for (name, value) in std::iter::once((&HOST, host)).chain(request.headers()) {
+    for (name, value) in std::iter::once((&HOST, host)).chain(request.fields()) {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             out.put_slice(part);
         }
