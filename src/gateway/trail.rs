@@ -14,7 +14,7 @@ use std::{
 use http::{StatusCode, request::Parts};
 use tokio::time::Instant;
 
-use super::{given::Services, rejection::Rejection};
+use super::{REQUEST_ID, given::Services, rejection::Rejection};
 use crate::{
     audit::{Audit, NotAccepted},
     body::Checked,
@@ -44,7 +44,7 @@ impl Trail {
     /// From here on one record of the request's end is certain. Boxed, as it is handed on from
     /// future to future.
     pub(super) fn start(audit: &Audit, services: &Services, peer: Peer, head: &Parts) -> Box<Self> {
-        let mut theirs = head.headers.get_all("x-request-id").iter();
+        let mut theirs = head.headers.get_all(REQUEST_ID).iter();
         let (request_id, metrics) = (RequestId::new(), &services.metrics);
         let traces = services.traces.as_ref();
         Box::new(Self {

@@ -15,7 +15,7 @@ mod region;
 mod service_account;
 mod signature;
 
-pub use deadline::{Deadline, Elapsed};
+pub use deadline::{Alarm, Deadline, Elapsed};
 pub use email::{CanonicalEmail, EmailError, EmailKey, Subaddress};
 pub use ids::{CallerName, IdError, PathParameter, RequestId, TenantId, UserId};
 pub use mac::MacKey;

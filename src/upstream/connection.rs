@@ -8,7 +8,7 @@ use std::error::Error;
 use http::{HeaderValue, uri::Authority};
 
 use super::{Reply, UpstreamError, UpstreamRequest, http1::Http1, http2::Http2};
-use crate::net::Stream;
+use crate::{model::Deadline, net::Stream};
 
 /// The vendor's host, as each protocol names it.
 pub(super) struct Host {
@@ -56,12 +56,20 @@ impl Connection {
         Ok(Self::Http1(Box::new(Http1::new(stream, &host.header))))
     }
 
-    /// Sends the request and takes the whole answer.
-    pub(super) async fn exchange(&mut self, request: &UpstreamRequest) -> Result<Reply, Failure> {
+    /// Sends the request and takes the whole answer, unless the deadline passes first.
+    pub(super) async fn exchange(
+        &mut self,
+        request: &UpstreamRequest,
+        deadline: Deadline,
+    ) -> Result<Reply, Failure> {
         match self {
-            Self::Http1(connection) => connection.exchange(request).await,
-            // boxed, or every request's future would have room for it
-            Self::Http2(connection) => Box::pin(connection.exchange(request)).await,
+            Self::Http1(connection) => connection.exchange(request, deadline).await,
+            Self::Http2(connection) => {
+                // boxed, or every request's future would have room for it
+                let exchange = Box::pin(connection.exchange(request));
+                let reply = deadline.run(exchange).await;
+                reply.unwrap_or(Err(Failure::Lost(UpstreamError::Timeout)))
+            }
         }
     }
 }

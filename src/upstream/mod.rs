@@ -29,7 +29,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, pin::pin, sync::Arc};
+use std::{fmt, sync::Arc};
 
 pub use address::AddressProof;
 use connection::{Connection, Failure};
@@ -101,11 +101,7 @@ impl Upstream {
         request: &UpstreamRequest,
         deadline: Deadline,
     ) -> Result<Reply, Failure> {
-        let reply = {
-            let exchange = pin!(connection.exchange(request));
-            deadline.run(exchange).await
-        };
-        let reply = reply.unwrap_or(Err(Failure::Lost(UpstreamError::Timeout)))?;
+        let reply = connection.exchange(request, deadline).await?;
         self.pool.give_back(connection);
         Ok(reply)
     }

@@ -6,8 +6,8 @@
 //! that the gateway itself spent on a request, and this is a tenth of fewer (`tests/bench/README.md`).
 //!
 //! It promises to write a request once, to read nothing as an answer that has two readings
-//! (`head`), and that no byte of one exchange is taken for one of the next. Time limits are
-//! its user's: an exchange that is dropped leaves a connection that must be dropped too.
+//! (`head`), and that no byte of one exchange is taken for one of the next. An exchange that is
+//! dropped, or fails, leaves a connection that must be dropped too.
 
 mod answer;
 mod chunks;
@@ -30,7 +30,10 @@ use tokio::{
 
 use self::answer::Reader;
 use super::{Reply, UpstreamError, UpstreamRequest, connection::Failure};
-use crate::net::Stream;
+use crate::{
+    model::{Alarm, Deadline},
+    net::Stream,
+};
 
 /// What is asked of a connection at once; enough for the usual answer.
 const READ: usize = 4 * 1024;
@@ -50,6 +53,7 @@ pub(super) struct Http1 {
     /// Whether the last exchange ended so that another may begin.
     pub(super) persists: bool,
     pub(super) made: Instant,
+    alarm: Alarm,
 }
 
 impl Http1 {
@@ -62,11 +66,16 @@ impl Http1 {
             received: BytesMut::new(),
             persists: true,
             made: Instant::now(),
+            alarm: Alarm::new(),
         }
     }
 
-    /// Sends the request and takes the whole answer.
-    pub(super) async fn exchange(&mut self, request: &UpstreamRequest) -> Result<Reply, Failure> {
+    /// Sends the request and takes the whole answer, unless the deadline passes first.
+    pub(super) async fn exchange(
+        &mut self,
+        request: &UpstreamRequest,
+        deadline: Deadline,
+    ) -> Result<Reply, Failure> {
         if self.is_over() {
             let error = io::Error::from(io::ErrorKind::ConnectionAborted);
             return Err(Failure::HandedBack(error.into()));
@@ -74,20 +83,20 @@ impl Http1 {
         (self.persists, self.flushed) = (false, false);
         write(request, &self.host, &mut self.unsent);
         let long = self.unsent.len() > KEEP;
-        let reply = self.answer().await.map_err(Failure::Lost)?;
+        let reply = self.answer(deadline).await.map_err(Failure::Lost)?;
         if long {
             self.unsent = BytesMut::new();
         }
         Ok(reply)
     }
 
-    async fn answer(&mut self) -> Result<Reply, UpstreamError> {
+    async fn answer(&mut self, deadline: Deadline) -> Result<Reply, UpstreamError> {
         let mut reader = Reader::default();
         let answer = loop {
             if let Some(answer) = reader.take(&mut self.received)? {
                 break answer;
             }
-            if self.some().await? == 0 {
+            if self.some(deadline).await? == 0 {
                 break reader.end(&mut self.received)?;
             }
         };
@@ -101,9 +110,17 @@ impl Http1 {
 
     /// Waits until something has come, and says how much: nothing at the end. An end that TLS
     /// doesn't tell of (RFC 8446, section 6.1) is an error, as the answer may have been cut.
-    async fn some(&mut self) -> Result<usize, UpstreamError> {
-        let came = poll_fn(|task| self.poll_some(task)).await;
-        came.map_err(|error| UpstreamError::Broken(error.into()))
+    async fn some(&mut self, deadline: Deadline) -> Result<usize, UpstreamError> {
+        poll_fn(|task| match self.poll_some(task) {
+            Poll::Ready(came) => {
+                Poll::Ready(came.map_err(|error| UpstreamError::Broken(error.into())))
+            }
+            Poll::Pending => {
+                let passed = self.alarm.poll(deadline, task);
+                passed.map(|_elapsed| Err(UpstreamError::Timeout))
+            }
+        })
+        .await
     }
 
     fn poll_some(&mut self, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
