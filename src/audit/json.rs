@@ -25,7 +25,7 @@ pub(super) fn string_to(out: &mut Vec<u8>, before: &str, value: &str, longest: u
     raw(out, before);
     out.push(b'"');
     let bytes = cut(value, longest).as_bytes();
-    if bytes.iter().copied().any(is_special) {
+    if any_special(bytes) {
         bytes.iter().for_each(|byte| escaped(out, *byte));
     } else {
         out.extend_from_slice(bytes);
@@ -67,6 +67,14 @@ pub(super) fn foreign(out: &mut Vec<u8>, before: &str, value: &[u8]) {
         }
     }
     out.push(b'"');
+}
+
+/// Whether a byte of these can't stand in a string as it is. All are looked at, many at a time,
+/// as nearly always there is none.
+fn any_special(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .fold(false, |found, byte| found | is_special(*byte))
 }
 
 /// Whether a byte can't stand in a string as it is.

@@ -148,6 +148,9 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return false;
     }
+    if only == "application/json" {
+        return true; // as nearly everybody writes it
+    }
     let Ok(text) = only.to_str() else {
         return false;
     };

@@ -78,23 +78,30 @@ impl CanonicalEmail {
     /// [`EmailError`] where it is no email, or could be read in two ways.
     pub fn parse(text: &str, subaddress: Subaddress) -> Result<Self, EmailError> {
         let written = text.trim();
-        let (_local, written_domain) = parts(written)?;
-
-        let mut email = if written.is_ascii() {
-            written.to_ascii_lowercase()
+        let (mut email, written_domain) = if written.is_ascii() {
+            (written.to_ascii_lowercase(), None)
         } else {
-            nfkc_casefold(written)
+            let (_local, domain) = parts(written)?;
+            (nfkc_casefold(written), Some(domain))
         };
-        // SECURITY: once more, as folding makes `@`, `,` and the like of their fullwidth forms.
+        // SECURITY: after folding, as that makes `@`, `,` and the like of their fullwidth forms.
         let (local, domain) = parts(&email)?;
         let a_label = domain_to_ascii(domain)?;
-        if !written_domain.is_ascii() && domain_to_ascii(written_domain)? != a_label {
+        if let Some(written) = written_domain.filter(|domain| !domain.is_ascii())
+            && domain_to_ascii(written)? != a_label
+        {
             return Err(EmailError::TwoReadings);
         }
+        if matches!(a_label, Cow::Borrowed(_))
+            && !domain.ends_with('.')
+            && subaddress == Subaddress::Keep
+        {
+            return Ok(Self(email)); // as it was checked
+        }
+
         if let Cow::Owned(a_label) = a_label {
             email = format!("{local}@{a_label}");
         }
-
         if email.ends_with('.') {
             email.pop();
         }
