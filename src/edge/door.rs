@@ -14,7 +14,7 @@ use crate::{client::Source, config::Listen, event::Peer, gateway::Entrance};
 /// The door of one address.
 #[derive(Debug)]
 pub struct Door {
-    pub(super) entrance: Entrance,
+    pub(super) entrance: Arc<Entrance>,
     pub(super) patience: Patience,
     pub(super) max_headers: usize,
     pub(super) tls: Option<Arc<Identity>>,
@@ -33,7 +33,7 @@ impl Door {
         connections: Arc<Semaphore>,
     ) -> Self {
         Self {
-            entrance,
+            entrance: Arc::new(entrance),
             patience: Patience {
                 header: listen.header_timeout,
                 idle: listen.idle_timeout,

@@ -27,8 +27,11 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::patience::{ConnectionError, Over, Pulse, Served, Watch, Work};
-use crate::{gateway::Body, model::Deadline};
+use super::patience::{Busy, ConnectionError, Over, Pulse, Served, Watch, Work};
+use crate::{
+    gateway::{Body, Finish},
+    model::Deadline,
+};
 
 /// All bytes of a request's head, beside the bound on its fields.
 const MAX_HEAD: usize = 32 * 1024;
@@ -46,8 +49,30 @@ const FIRST: usize = 2 * 1024;
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// An answer that is being made.
-pub(super) type Answering =
-    Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+pub(super) struct Answering {
+    answer: Finish<Response<Body>>,
+    /// `None`: made.
+    busy: Option<Busy>,
+}
+
+impl Answering {
+    pub(super) const fn new(answer: Finish<Response<Body>>, busy: Busy) -> Self {
+        Self {
+            answer,
+            busy: Some(busy),
+        }
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        self.busy = None;
+        Poll::Ready(Ok(answer))
+    }
+}
 
 /// Makes the answers.
 pub(super) trait Answers:

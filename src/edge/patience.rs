@@ -85,9 +85,9 @@ impl Pulse {
     }
 
     /// A request is being answered for as long as the guard lives.
-    pub(super) fn request(self: &Arc<Self>) -> Request {
+    pub(super) fn request(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        Request(Arc::clone(self))
+        Busy(Arc::clone(self))
     }
 
     fn begin_wait(&self, head_begun: bool) {
@@ -146,9 +146,9 @@ impl Pulse {
 }
 
 /// A request that is being answered.
-pub(super) struct Request(Arc<Pulse>);
+pub(super) struct Busy(Arc<Pulse>);
 
-impl Drop for Request {
+impl Drop for Busy {
     fn drop(&mut self) {
         if self.0.busy.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.begin_wait(false);

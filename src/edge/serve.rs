@@ -249,22 +249,18 @@ impl Workplace {
             word,
             _room,
         } = visit;
-        let connection = Connection {
+        let connection = Arc::new(Connection {
+            entrance: Arc::clone(&door.entrance),
             peer,
             proof,
             source,
-        };
+        });
         let (max_headers, watch) = (door.max_headers, Watch::new(word, door.patience));
-        let (here, pulse) = (Arc::new((door, connection)), Arc::clone(watch.pulse()));
-        let answers = service_fn(move |request: Request<Incoming>| -> Answering {
+        let pulse = Arc::clone(watch.pulse());
+        let answers = service_fn(move |request: Request<Incoming>| {
             let gateway = Arc::clone(&self.gateway.borrow());
-            let (here, busy) = (Arc::clone(&here), pulse.request());
-            Box::pin(async move {
-                let (door, connection) = &*here;
-                let answer = gateway.handle(&door.entrance, connection, request).await;
-                drop(busy);
-                Ok(answer)
-            })
+            let busy = pulse.request();
+            Answering::new(gateway.handle(Arc::clone(&connection), request), busy)
         });
         http::speak(socket, max_headers, answers, watch).await
     }

@@ -1,20 +1,56 @@
 //! What has begun is finished, though nobody waits for it any more.
 
 use std::{
+    fmt,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use tokio::runtime::Handle;
 
-/// Drives work in the task that asked for it; when that task is given up (hyper drops a
-/// request's future as soon as its caller leaves), the rest of the work goes on as a task of
-/// its own. So the usual case costs no spawn, and no wake-up through a join handle.
-pub(super) struct Finish<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+/// Work that can be given up until it has begun, and not from then on: when the task that waits
+/// for it is given up (hyper drops a request's future as soon as its caller leaves), the rest goes
+/// on as a task of its own. So the usual case costs no spawn, and no wake-up through a join handle.
+pub struct Finish<T: Send + 'static> {
+    /// `None`: done.
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    begun: Begun,
+}
+
+/// Says that the work has begun.
+#[derive(Clone, Debug, Default)]
+pub struct Begun(Arc<AtomicBool>);
+
+impl Begun {
+    /// From now on it is finished.
+    pub fn say(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 impl<T: Send + 'static> Finish<T> {
-    pub(super) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(Some(Box::pin(work)))
+    /// `work` is made of what says that it has begun.
+    pub fn new<W>(work: impl FnOnce(Begun) -> W) -> Self
+    where
+        W: Future<Output = T> + Send + 'static,
+    {
+        let begun = Begun::default();
+        Self {
+            work: Some(Box::pin(work(begun.clone()))),
+            begun,
+        }
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Finish<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finish")
+            .field("begun", &self.begun)
+            .finish_non_exhaustive()
     }
 }
 
@@ -22,12 +58,12 @@ impl<T: Send + 'static> Future for Finish<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let Some(work) = self.0.as_mut() else {
+        let Some(work) = self.work.as_mut() else {
             return Poll::Pending; // polled again after it was done: there is nothing to wake for
         };
         let polled = work.as_mut().poll(context);
         if polled.is_ready() {
-            self.0 = None;
+            self.work = None;
         }
         polled
     }
@@ -35,8 +71,9 @@ impl<T: Send + 'static> Future for Finish<T> {
 
 impl<T: Send + 'static> Drop for Finish<T> {
     fn drop(&mut self) {
+        let begun = self.begun.0.load(Ordering::Relaxed);
         // without a runtime the process is ending, past its drain
-        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+        if let (true, Some(work), Ok(runtime)) = (begun, self.work.take(), Handle::try_current()) {
             drop(runtime.spawn(work));
         }
     }
@@ -44,27 +81,44 @@ impl<T: Send + 'static> Drop for Finish<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use tokio::sync::oneshot;
 
     use super::*;
 
-    #[tokio::test]
-    async fn work_goes_on_when_its_waiter_is_gone() {
-        let (begin, began) = oneshot::channel::<()>();
+    /// Work that goes on once it is let, and says then whether it came so far.
+    fn begun(begins: bool) -> (oneshot::Sender<()>, oneshot::Receiver<()>) {
+        let (go, gone) = oneshot::channel::<()>();
         let (done, seen) = oneshot::channel();
-        let mut finish = Finish::new(async move {
-            began.await.unwrap();
+        let mut finish = Finish::new(|begun| async move {
+            if begins {
+                begun.say();
+            }
+            gone.await.unwrap();
             done.send(()).unwrap();
         });
-        let polled = Pin::new(&mut finish).poll(&mut Context::from_waker(std::task::Waker::noop()));
+        let polled = Pin::new(&mut finish).poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());
-        drop(finish);
-        begin.send(()).unwrap();
+        (go, seen)
+    }
+
+    #[tokio::test]
+    async fn what_has_begun_goes_on_when_its_waiter_is_gone() {
+        let (go, seen) = begun(true);
+        go.send(()).unwrap();
         seen.await.unwrap();
     }
 
     #[tokio::test]
+    async fn what_has_not_begun_is_given_up() {
+        let (go, seen) = begun(false);
+        assert!(go.is_closed());
+        assert!(seen.await.is_err());
+    }
+
+    #[tokio::test]
     async fn what_is_awaited_gives_its_result() {
-        assert_eq!(Finish::new(async { 7 }).await, 7);
+        assert_eq!(Finish::new(|_begun| async { 7 }).await, 7);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::who::TokenKeys;
+use super::{Entrance, who::TokenKeys};
 use crate::{
     caller::Callers,
     client::Source,
@@ -41,6 +41,8 @@ pub struct Secrets {
 /// What is known of a connection before its first request.
 #[derive(Clone, Debug)]
 pub struct Connection {
+    /// The door that it came through.
+    pub entrance: Arc<Entrance>,
     /// The other end: the calling app.
     pub peer: Peer,
     /// What the other end has proven.

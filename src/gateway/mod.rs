@@ -14,7 +14,7 @@
 //!
 //! The first step that refuses answers, and nothing is sent before the last check has passed.
 //! Up to step 6 a request whose caller leaves is given up; from step 7 on it is finished and
-//! recorded whoever still waits (`finish`). Each step's result is a value that only it can
+//! recorded whoever still waits ([`Finish`]). Each step's result is a value that only it can
 //! make, and the next steps take those values: what was not checked can't be sent.
 //!
 //! Bodies are held whole, both ways and bounded. They are small here, and it buys one body
@@ -44,7 +44,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 pub use entrance::{Entrance, EntranceError};
 pub(crate) use entrance::{is_cross_site, is_loopback, one_host};
-use finish::Finish;
+pub use finish::{Begun, Finish};
 pub use given::{Connection, Secrets, Services};
 use headers::PrivateHeaders;
 use problem::problem;
@@ -135,36 +135,40 @@ impl Gateway {
     }
 
     /// Answers one request. Never fails: a no is an answer too.
-    pub async fn handle(
+    pub fn handle(
         self: Arc<Self>,
-        entrance: &Entrance,
-        connection: &Connection,
+        connection: Arc<Connection>,
         request: Request<Incoming>,
-    ) -> Response<Body> {
+    ) -> Finish<Response<Body>> {
         let (head, incoming) = request.into_parts();
-        let mut trail = Trail::start(&self.audit, &self.services, connection.peer, &head);
-        let admitted = self.admit(&mut trail, entrance, connection, &head, incoming);
-        match admitted.await {
-            Ok(admission) => Finish::new(self.exchange(trail, head, admission)).await,
-            Err(rejection) => {
-                let mut no = refuse(&mut trail, &rejection).await;
-                if head.method == Method::HEAD {
-                    leave_out_body(&mut no);
+        // one future for all of a request, in whose place the head stays where it is
+        Finish::new(|begun| async move {
+            let mut trail = Trail::start(&self.audit, &self.services, connection.peer, &head);
+            match self.admit(&mut trail, &connection, &head, incoming).await {
+                Ok(admission) => {
+                    begun.say();
+                    self.exchange(&mut trail, &head, admission).await
                 }
-                no
+                Err(rejection) => {
+                    let mut no = refuse(&mut trail, &rejection).await;
+                    if head.method == Method::HEAD {
+                        leave_out_body(&mut no);
+                    }
+                    no
+                }
             }
-        }
+        })
     }
 
     /// Steps 1 to 6.
     async fn admit(
         &self,
         trail: &mut Trail,
-        entrance: &Entrance,
         connection: &Connection,
         head: &Parts,
         incoming: Incoming,
     ) -> Result<Admission, Rejection> {
+        let entrance = &connection.entrance;
         let matched = self
             .routes
             .find(&head.method, &head.uri, &entrance.base_path);
@@ -240,18 +244,18 @@ impl Gateway {
 
     /// Steps 7 to 10. Runs to its end whoever still waits for it.
     async fn exchange(
-        self: Arc<Self>,
-        mut trail: Box<Trail>,
-        head: Parts,
+        &self,
+        trail: &mut Trail,
+        head: &Parts,
         admission: Admission,
     ) -> Response<Body> {
         if let Err(not_accepted) = trail.admitted().await {
             admission.charge.give_back().await;
             trail.not_admitted();
-            return refuse(&mut trail, &not_accepted.into()).await;
+            return refuse(trail, &not_accepted.into()).await;
         }
         let deadline = Deadline::after(self.request_timeout);
-        match self.send(&mut trail, &head, &admission, deadline).await {
+        match self.send(trail, head, &admission, deadline).await {
             Ok(mut reply) => {
                 let Admission {
                     facts,
@@ -261,7 +265,7 @@ impl Gateway {
                     ..
                 } = admission;
                 self.settle(facts, client, charge, &mut reply).await;
-                let response = answer(&mut trail, reply).await;
+                let response = answer(trail, reply).await;
                 drop(room);
                 response
             }
@@ -269,7 +273,7 @@ impl Gateway {
                 if rejection.nothing_was_sent() {
                     admission.charge.give_back().await;
                 }
-                refuse(&mut trail, &rejection).await
+                refuse(trail, &rejection).await
             }
         }
     }

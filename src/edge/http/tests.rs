@@ -26,13 +26,12 @@ fn serve(drain: &Drain) -> (DuplexStream, JoinHandle<Result<(), ConnectionError>
     let (client, server) = duplex(4 * 1024);
     let watch = Watch::new(drain.word(), PATIENCE);
     let pulse = Arc::clone(watch.pulse());
-    let answers = service_fn(move |request: Request<Incoming>| -> Answering {
-        let busy = pulse.request();
-        Box::pin(async move {
+    let answers = service_fn(move |request: Request<Incoming>| {
+        let answer = Finish::new(|_begun| async move {
             let path = Bytes::copy_from_slice(request.uri().path().as_bytes());
-            drop(busy);
-            Ok(Response::new(Full::new(path)))
-        })
+            Response::new(Full::new(path))
+        });
+        Answering::new(answer, pulse.request())
     });
     let serving = tokio::spawn(speak(server, USUAL_HEADERS, answers, watch));
     (client, serving)
