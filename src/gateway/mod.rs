@@ -21,6 +21,7 @@
 //! type, one deadline, a record that knows the end, and a limit on requests in flight that
 //! means memory too.
 
+mod answer;
 mod entrance;
 mod finish;
 mod given;
@@ -34,20 +35,20 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_LENGTH,
-    request::Parts, uri::PathAndQuery,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts,
+    uri::PathAndQuery,
 };
 use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use jiff::Timestamp;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
+use answer::{answer, leave_out_body, refuse};
 pub use entrance::{Entrance, EntranceError};
 pub(crate) use entrance::{is_cross_site, is_loopback, one_host};
 pub use finish::{Begun, Finish};
 pub use given::{Connection, Secrets, Services};
 use headers::PrivateHeaders;
-use problem::problem;
 use rejection::Rejection;
 use trail::Trail;
 pub use who::TokenKeys;
@@ -365,45 +366,4 @@ impl Gateway {
             limiter.pause(facts.operation, counted, wait).await;
         }
     }
-}
-
-/// Answers no: recorded first, where it is for a route of ours.
-async fn refuse(trail: &mut Trail, rejection: &Rejection) -> Response<Body> {
-    let request_id = trail.request_id();
-    if rejection.concerns_the_operator() {
-        tracing::warn!(%request_id, reason = rejection.facts().code, error = %rejection, "request refused");
-    } else {
-        tracing::debug!(%request_id, reason = rejection.facts().code, error = %rejection, "request refused");
-    }
-    // a refusal stays a refusal also where it can't be recorded; the audit log tells of that itself
-    if trail.refused(rejection).await.is_err() {
-        tracing::debug!(%request_id, "the refusal is not in the audit log yet");
-    }
-    problem(rejection, request_id)
-}
-
-/// An answer to `HEAD` tells its body's length and has none (RFC 9110, section 9.3.2). Over
-/// HTTP/2 hyper would send it. No route has this method, so only refusals come here.
-fn leave_out_body(response: &mut Response<Body>) {
-    if let Some(length) = response.body().size_hint().exact() {
-        response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    }
-    *response.body_mut() = Body::default();
-}
-
-/// Passes the vendor's answer on, recorded first. It goes out also where the record finds no
-/// sink: the factor is gone, and the user must know. The record is kept and written later.
-async fn answer(trail: &mut Trail, reply: Reply) -> Response<Body> {
-    let request_id = trail.request_id();
-    if trail.completed(reply.status()).await.is_err() {
-        tracing::error!(%request_id, "answered before the audit log could take the record; it is kept and written first");
-    }
-    let (status, headers, body) = reply.into_parts();
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-        .headers_mut()
-        .insert(REQUEST_ID, request_id.to_header());
-    response
 }
