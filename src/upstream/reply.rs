@@ -58,16 +58,22 @@ impl Passed {
         for (name, value) in received {
             current = name.or(current);
             if let Some(name) = &current {
-                passed.offer(name.clone(), value);
+                let Ok(()) = passed.offer(name.clone(), value);
             }
         }
         passed
     }
 
-    pub(super) fn offer(&mut self, name: HeaderName, value: HeaderValue) {
+    /// # Errors
+    /// Where it goes on, and `value` can't be read.
+    pub(super) fn offer<V>(&mut self, name: HeaderName, value: V) -> Result<(), V::Error>
+    where
+        V: TryInto<HeaderValue>,
+    {
         if passes(&name) {
-            self.0.append(name, value);
+            self.0.append(name, value.try_into()?);
         }
+        Ok(())
     }
 }
 

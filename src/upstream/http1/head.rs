@@ -7,7 +7,7 @@
 use std::mem::MaybeUninit;
 
 use http::{
-    HeaderName, HeaderValue, StatusCode,
+    HeaderName, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use httparse::{Header, ParserConfig, Status};
@@ -137,9 +137,8 @@ impl Reading {
                 self.chunked = true;
             }
             name => {
-                let value = HeaderValue::from_bytes(field.value)
-                    .map_err(|_invalid| Fault::Malformed(httparse::Error::HeaderValue))?;
-                self.passed.offer(name, value);
+                let offered = self.passed.offer(name, field.value);
+                offered.map_err(|_invalid| Fault::Malformed(httparse::Error::HeaderValue))?;
             }
         }
         Ok(())
