@@ -90,6 +90,10 @@ impl Pulse {
         Busy(Arc::clone(self))
     }
 
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
+    }
+
     fn begin_wait(&self, head_begun: bool) {
         let elapsed = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX / 2);
         self.wait.store(
@@ -101,7 +105,7 @@ impl Pulse {
     /// Some bytes of the peer's were read.
     pub(super) fn bytes_came(&self) {
         let between_requests = self.wait.load(Ordering::Relaxed) & 1 == 0;
-        if between_requests && self.busy.load(Ordering::Relaxed) == 0 {
+        if between_requests && !self.is_busy() {
             self.begin_wait(true);
         }
     }
@@ -136,7 +140,7 @@ impl Pulse {
 
     /// Since when a head is waited for, and whether a part of it has come.
     fn waits_since(&self) -> Option<(Instant, bool)> {
-        if self.busy.load(Ordering::Relaxed) > 0 {
+        if self.is_busy() {
             return None;
         }
         let wait = self.wait.load(Ordering::Relaxed);
@@ -170,9 +174,10 @@ pub(super) trait Work {
 /// Whether more work can follow over the same connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Served {
-    /// It can: where nobody asks for anything, this work is finished early.
+    /// It can: where nobody asks for anything, this work is finished early. Answers are made by
+    /// the task that does the work.
     Again,
-    /// This is all.
+    /// This is all, and answers may be made by tasks of their own.
     Once,
 }
 
@@ -243,6 +248,10 @@ impl Watch {
             if let Poll::Ready(done) = work.as_mut().poll_work(cx) {
                 let failed = |error: W::Error| ConnectionError::Served(error.into());
                 return Poll::Ready(done.map_err(failed));
+            }
+            if served == Served::Again && self.pulse.is_busy() {
+                // nothing is due before the answer is made, which this task does
+                return Poll::Pending;
             }
             ready!(self.poll_due(cx, served == Served::Again && !self.pulse.rests()))?;
             self.pulse.rests.store(true, Ordering::Relaxed);

@@ -84,8 +84,7 @@ impl Upstream {
                 Ok(reply) => return Ok(reply),
             }
         }
-        // boxed, or every request's future would have room for a handshake
-        let connection = deadline.run(Box::pin(self.pool.connect())).await;
+        let connection = deadline.run(self.pool.connect()).await;
         let connection = connection.unwrap_or(Err(NotSent::Timeout));
         let connection = connection.map_err(UpstreamError::NotSent)?;
         match self.exchange(connection, &request, deadline).await {

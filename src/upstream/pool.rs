@@ -2,6 +2,7 @@
 
 use std::{
     mem,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -53,16 +54,21 @@ impl Pool {
         self.resting().take()
     }
 
-    /// A new one.
-    pub(super) async fn connect(self: &Arc<Self>) -> Result<Connection, NotSent> {
-        let stream = self.connector.connect().await.map_err(NotSent::Connect)?;
-        let opened = Connection::open(stream, &self.host).await;
-        let opened = opened.map_err(|error| NotSent::Dropped(error.into()))?;
-        if let Connection::Http2(connection) = &opened {
-            let shared = (Instant::now(), connection.clone());
-            self.keep(|resting| resting.shared = Some(shared));
-        }
-        Ok(opened)
+    /// A new one. Boxed here and apart: what a handshake needs has no part in the usual request.
+    #[cold]
+    pub(super) fn connect(
+        self: &Arc<Self>,
+    ) -> Pin<Box<dyn Future<Output = Result<Connection, NotSent>> + Send + '_>> {
+        Box::pin(async move {
+            let stream = self.connector.connect().await.map_err(NotSent::Connect)?;
+            let opened = Connection::open(stream, &self.host).await;
+            let opened = opened.map_err(|error| NotSent::Dropped(error.into()))?;
+            if let Connection::Http2(connection) = &opened {
+                let shared = (Instant::now(), connection.clone());
+                self.keep(|resting| resting.shared = Some(shared));
+            }
+            Ok(opened)
+        })
     }
 
     fn resting(&self) -> MutexGuard<'_, Resting> {
