@@ -2,12 +2,17 @@
 //! vendor's clients look for a message, and `Proxy-Status` (RFC 9209).
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, header};
 use http_body_util::Full;
 use serde::Serialize;
 
-use super::rejection::{Facts, Rejection};
+use super::{
+    REQUEST_ID,
+    rejection::{Facts, Rejection},
+};
 use crate::{model::RequestId, route::RouteError};
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,28 +48,28 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
         HeaderValue::from_static("application/problem+json"),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-request-id", request_id.to_header());
+    headers.insert(REQUEST_ID, request_id.to_header());
     let mut set = |name, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
             headers.insert(name, value);
         }
     };
     set(
-        "proxy-status",
+        PROXY_STATUS,
         &format!(
             "mfa-gateway; error={}; details=\"{}\"",
             facts.proxy_error, facts.code
         ),
     );
     if let Some(seconds) = rejection.retry_after() {
-        set("retry-after", &seconds.to_string());
+        set(header::RETRY_AFTER, &seconds.to_string());
     }
     if let Some(challenge) = rejection.challenge() {
-        set("www-authenticate", &challenge);
+        set(header::WWW_AUTHENTICATE, &challenge);
     }
     match rejection {
         Rejection::Limit(refusal) => headers.extend(refusal.headers()),
-        Rejection::Route(RouteError::MethodNotAllowed { allow }) => set("allow", allow),
+        Rejection::Route(RouteError::MethodNotAllowed { allow }) => set(header::ALLOW, allow),
         Rejection::Audit(_)
         | Rejection::Body(_)
         | Rejection::Caller(..)
