@@ -58,12 +58,13 @@ impl<T: Send + 'static> Future for Finish<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let Some(work) = self.work.as_mut() else {
+        // taken out, so that work that panics is not begun again
+        let Some(mut work) = self.work.take() else {
             return Poll::Pending; // polled again after it was done: there is nothing to wake for
         };
         let polled = work.as_mut().poll(context);
-        if polled.is_ready() {
-            self.work = None;
+        if polled.is_pending() {
+            self.work = Some(work);
         }
         polled
     }
@@ -81,7 +82,10 @@ impl<T: Send + 'static> Drop for Finish<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        task::Waker,
+    };
 
     use tokio::sync::oneshot;
 
@@ -115,6 +119,19 @@ mod tests {
         let (go, seen) = begun(false);
         assert!(go.is_closed());
         assert!(seen.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_not_begun_again() {
+        let mut finish = Finish::new(|begun| async move {
+            begun.say();
+            std::panic::resume_unwind(Box::new("a bug"))
+        });
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = AssertUnwindSafe(|| Pin::new(&mut finish).poll(&mut context));
+        let polled: Result<Poll<()>, _> = catch_unwind(polled);
+        assert!(polled.is_err());
+        assert!(finish.work.is_none());
     }
 
     #[tokio::test]
