@@ -142,7 +142,7 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Finish<Response<Body>> {
         let (head, incoming) = request.into_parts();
-        // one future for all of a request, in whose place the head stays where it is
+        // one future for the whole request, so that nothing of it moves from one to the next
         Finish::new(|begun| async move {
             let mut trail = Trail::start(&self.audit, &self.services, connection.peer, &head);
             match self.admit(&mut trail, &connection, &head, incoming).await {

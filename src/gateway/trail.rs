@@ -41,13 +41,12 @@ pub(super) struct Trail {
 }
 
 impl Trail {
-    /// From here on one record of the request's end is certain. Boxed, as it is handed on from
-    /// future to future.
-    pub(super) fn start(audit: &Audit, services: &Services, peer: Peer, head: &Parts) -> Box<Self> {
+    /// From here on one record of the request's end is certain.
+    pub(super) fn start(audit: &Audit, services: &Services, peer: Peer, head: &Parts) -> Self {
         let mut theirs = head.headers.get_all(REQUEST_ID).iter();
         let (request_id, metrics) = (RequestId::new(), &services.metrics);
         let traces = services.traces.as_ref();
-        Box::new(Self {
+        Self {
             event: Event {
                 start: SystemTime::now(),
                 request_id,
@@ -75,7 +74,7 @@ impl Trail {
             trace: traces.and_then(|traces| traces.begin(request_id, head)),
             ended: false,
             _in_flight: metrics.enter(),
-        })
+        }
     }
 
     pub(super) const fn request_id(&self) -> RequestId {
