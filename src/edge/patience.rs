@@ -285,8 +285,8 @@ impl Watch {
             if passed(rests) {
                 return Poll::Ready(Ok(()));
             }
-            let again = if may_rest { REST } else { self.patience.idle };
-            let again = next.or_else(|| now.checked_add(again)).unwrap_or(now);
+            let again = next.or_else(|| now.checked_add(self.patience.idle));
+            let again = again.unwrap_or(now);
             self.timer.as_mut().reset(again);
         }
     }
