@@ -1,8 +1,9 @@
 //! What leaves: the one place that decides which headers go to the vendor.
 //!
 //! From the caller come only the headers of a list and the cookies that match. Everything
-//! that names a credential, a tenant, a user, an address or an environment is set here, and no
-//! name that is set here is on that list: so each leaves once, without a map that would see to it.
+//! that names a credential, a tenant, a user, an address or an environment is set here. No name
+//! that is set here is on that list but `traceparent`, which then isn't taken from the caller: so
+//! each leaves once, without a map that would see to it.
 
 use std::{fmt, net::IpAddr};
 
@@ -203,7 +204,7 @@ impl Blueprint {
         }
     }
 
-    /// Whether a caller's header goes on, where the vendor is told of `trace` or of none.
+    /// Whether a caller's header goes on: those that `trace` replaces don't.
     fn forwards(&self, name: &HeaderName, trace: Option<&Onward>) -> bool {
         let replaced = trace
             .is_some_and(|trace| *name == TRACEPARENT || (trace.is_root && *name == TRACESTATE));
@@ -218,12 +219,19 @@ const USUALLY: usize = 16;
 mod tests {
     use proptest::{collection::vec, prelude::*};
 
-    use super::*;
-    use crate::{credential::bearer_for_tests, net::testing::Ca};
+    use super::{
+        super::names::{FORWARDED_FOR, HEADERS_VERIFIER, VENDOR_ID},
+        *,
+    };
+    use crate::{config::SecretSource, credential::bearer_for_tests, net::testing::Ca};
 
     fn blueprint(forward: &[&str], cookies: &[&str]) -> Blueprint {
         let mut settings = Ca::new().settings(([127, 0, 0, 1], 8443).into());
         settings.environment_id = Some(HeaderValue::from_static("env-1"));
+        settings.application_id = Some(HeaderValue::from_static("app-1"));
+        settings.vendor_host = Some(HeaderValue::from_static("host-1"));
+        settings.client_ip_secret = Some(SecretSource::Inline("shared".into()));
+        let proof = AddressProof::read(&settings).unwrap();
         let headers = Headers {
             forward: forward.iter().map(|name| name.parse().unwrap()).collect(),
             cookies: cookies
@@ -231,7 +239,7 @@ mod tests {
                 .map(|text| Pattern::new((*text).to_owned()))
                 .collect(),
         };
-        Blueprint::new(&settings, &headers, None)
+        Blueprint::new(&settings, &headers, proof)
     }
 
     fn map(headers: &[(&str, &str)]) -> HeaderMap {
@@ -248,15 +256,25 @@ mod tests {
         operation: Operation,
         caller_headers: &HeaderMap,
     ) -> UpstreamRequest {
+        build_in(blueprint, operation, caller_headers, None)
+    }
+
+    /// Of a user whose address is known, in a trace or in none.
+    fn build_in(
+        blueprint: &Blueprint,
+        operation: Operation,
+        caller_headers: &HeaderMap,
+        trace: Option<Onward>,
+    ) -> UpstreamRequest {
         let outgoing = Outgoing {
             operation,
             path_and_query: &PathAndQuery::from_static("/identity/x?mfaToken=a%20b"),
             tenant: Some(&TenantId::parse("tenant-1").unwrap()),
             user: Some(&UserId::parse("user-1").unwrap()),
-            client: None,
+            client: Some(IpAddr::from([203, 0, 113, 9])),
             request_id: RequestId::new(),
             caller_headers,
-            trace: None,
+            trace,
             body: &Bytes::from_static(b"{}"),
         };
         blueprint.build(outgoing, &bearer_for_tests("Bearer ours"))
@@ -363,20 +381,26 @@ mod tests {
             caller in vec(
                 (
                     "x-extra|[a-z-]{1,20}|(frontegg|x-frontegg|x|proxy)-[a-z-]{1,15}|authorization|cookie|host|\
-                     accept|content-type|frontegg-tenant-id|frontegg-user-id|x-request-id|connection",
+                     accept|content-type|frontegg-tenant-id|frontegg-user-id|x-request-id|connection|\
+                     traceparent|tracestate|x-frontegg-forwarded-for|frontegg-vendor-id",
                     "[!-~]([ -~]{0,20}[!-~])?",
                 ),
                 0..30,
             ),
             forward in vec("[a-z]{1,6}|authorization|host|cookie|frontegg-user-id|x-extra|x-extra", 0..6),
             operation in proptest::sample::select(Operation::ALL),
+            traced in any::<bool>(),
+            is_root in any::<bool>(),
         ) {
             let headers: Vec<_> = caller.iter().map(|(n, v)| (&**n, &**v)).collect();
             let forward: Vec<_> = forward.iter().map(String::as_str).collect();
             let blueprint = blueprint(&forward, &["fe_*"]);
-            let sent = build(&blueprint, operation, &map(&headers)).headers();
+            let traceparent = HeaderValue::from_static("ours");
+            let trace = traced.then_some(Onward { traceparent, is_root });
+            let sent = build_in(&blueprint, operation, &map(&headers), trace).headers();
             let ours = [
-                AUTHORIZATION, CONTENT_LENGTH, COOKIE, ENVIRONMENT_ID, REQUEST_ID, TENANT_ID, USER_ID,
+                APPLICATION_ID, AUTHORIZATION, CONTENT_LENGTH, COOKIE, ENVIRONMENT_ID, FORWARDED_FOR,
+                HEADERS_VERIFIER, REQUEST_ID, TENANT_ID, USER_ID, VENDOR_HOST, VENDOR_ID,
             ];
             for name in sent.keys() {
                 let forwarded = forward.contains(&name.as_str()) && !OURS.contains(name);
@@ -389,8 +413,13 @@ mod tests {
             prop_assert_eq!(authorization, ["Bearer ours"]);
             let all = |headers: &HeaderMap| headers.get_all("x-extra").iter().count();
             prop_assert!(all(&sent) <= all(&map(&headers)));
-            for name in [TENANT_ID, USER_ID, COOKIE, CONTENT_LENGTH, REQUEST_ID] {
-                prop_assert!(sent.get_all(name).iter().count() <= 1);
+            for name in &OURS {
+                prop_assert!(sent.get_all(name).iter().count() <= 1, "{}", name);
+            }
+            if traced {
+                let traceparent: Vec<_> = sent.get_all(TRACEPARENT).iter().collect();
+                prop_assert_eq!(traceparent, ["ours"]);
+                prop_assert!(!is_root || !sent.contains_key(TRACESTATE));
             }
         }
     }
