@@ -93,10 +93,17 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and until all that it wrote has been read.
     pub(crate) async fn end(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        eventually("its end", || child.try_wait().unwrap()).await
+        let status = eventually("its end", || child.try_wait().unwrap()).await;
+        for written in [&mut self.stdout, &mut self.stderr] {
+            within("the end of what it wrote", async {
+                while written.changed().await.is_ok() {}
+            })
+            .await;
+        }
+        status
     }
 }
 
