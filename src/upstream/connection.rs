@@ -48,7 +48,7 @@ pub(super) enum Connection {
 
 impl Connection {
     /// Begins to speak what both ends have chosen.
-    pub(super) async fn open(stream: Stream, host: &Host) -> hyper::Result<Self> {
+    pub(super) async fn open(stream: Stream, host: &Host) -> Result<Self, h2::Error> {
         if stream.is_http2() {
             let http2 = Http2::open(stream, host.authority.clone()).await?;
             return Ok(Self::Http2(http2));
