@@ -16,7 +16,7 @@
 //! 3  caller · client · subject · event · body · net   read a request; the audit record as data; TLS
 //! 2  config                                      the settings
 //! 1  jwt · route                                 tokens of others; the allow-list
-//! 0  model                                       words
+//! 0  model · json                                words; JSON written by hand
 //! ```
 
 #![forbid(unsafe_code)]
@@ -34,6 +34,7 @@ pub mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod gateway;
+mod json;
 pub mod jwks;
 pub mod jwt;
 pub mod limit;

@@ -8,10 +8,8 @@
 
 use std::sync::Arc;
 
-use super::{
-    json::{number, raw},
-    keys::{Keys, hex},
-};
+use super::keys::Keys;
+use crate::json::{hex, number, raw};
 
 /// Hexadecimal digits of a hash.
 pub(super) const DIGITS: usize = 64;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{config::EmailForm, model::MacKey};
+use crate::{config::EmailForm, json::hex, model::MacKey};
 
 /// The keys derived from `audit.key`.
 pub(super) struct Keys {
@@ -107,15 +107,6 @@ fn short(prefix: &str, hash: &[u8], length: usize) -> String {
         text.extend(hex(*byte).map(char::from));
     }
     text
-}
-
-/// Two hexadecimal digits, lower case.
-pub(super) fn hex(byte: u8) -> [u8; 2] {
-    let digit = |nibble: u8| match nibble {
-        0..=9 => b'0'.saturating_add(nibble),
-        _ => b'a'.saturating_add(nibble.saturating_sub(10)),
-    };
-    [digit(byte >> 4), digit(byte & 15)]
 }
 
 /// `a…@e….com`: the first character of the local part and of the domain, and the last label.

@@ -24,7 +24,6 @@ mod errors;
 mod file;
 mod found;
 mod journal;
-mod json;
 mod keys;
 mod ocsf;
 mod output;

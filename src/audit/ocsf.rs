@@ -12,11 +12,11 @@ use std::{
 use super::{
     classes::{class, is_api, severity, stage, status},
     control::Control,
-    json::{LONGEST, foreign, number, raw, string, string_to, word},
 };
 use crate::{
     config::EmailForm,
     event::{Event, Outcome, Peer, Stage},
+    json::{LONGEST, foreign, number, raw, string, string_to, word},
     model::Region,
     route::{Audited, Operation},
 };

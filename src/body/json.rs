@@ -9,6 +9,7 @@ use super::{
     strict::{Member, Value, members},
 };
 use crate::{
+    json::{raw, text},
     model::{CanonicalEmail, EmailError},
     route::{Facts, Field, FieldKind},
 };
@@ -111,7 +112,7 @@ pub(super) fn recover(facts: &Facts, rules: &Rules, body: &[u8]) -> Result<Check
         .map(|(_field, member)| *member)
         .chain(members.iter().filter(extra));
     Ok(Checked {
-        bytes: write(written, body.len())?,
+        bytes: write(written, body.len()),
         ..checked
     })
 }
@@ -164,26 +165,22 @@ fn named(fields: &[(Field, &Member<'_>)], rules: &Rules) -> Result<Checked, Faul
 }
 
 /// Writes an object of these members: names and texts escaped anew, what was asked for raw as it came.
-fn write<'m, 'b: 'm>(
-    members: impl Iterator<Item = &'m Member<'b>>,
-    size: usize,
-) -> Result<Bytes, Fault> {
+fn write<'m, 'b: 'm>(members: impl Iterator<Item = &'m Member<'b>>, size: usize) -> Bytes {
     let mut out = Vec::with_capacity(size);
     for member in members {
-        out.push(if out.is_empty() { b'{' } else { b',' });
-        let written = serde_json::to_writer(&mut out, &member.name).and_then(|()| {
-            out.push(b':');
-            match (member.raw, &member.value) {
-                (Some(raw), _) => out.extend_from_slice(raw.as_bytes()),
-                (None, Value::Text(text)) => serde_json::to_writer(&mut out, text)?,
-                (None, Value::Object { .. } | Value::Other) => out.extend_from_slice(b"null"),
+        let before = if out.is_empty() { "{" } else { "," };
+        text(&mut out, before, &member.name);
+        match (member.raw, &member.value) {
+            (Some(value), _) => {
+                raw(&mut out, ":");
+                raw(&mut out, value);
             }
-            Ok(())
-        });
-        written.map_err(|_impossible| Fault::NotJson)?;
+            (None, Value::Text(value)) => text(&mut out, ":", value),
+            (None, Value::Object { .. } | Value::Other) => raw(&mut out, ":null"),
+        }
     }
-    out.push(b'}');
-    Ok(Bytes::from(out))
+    raw(&mut out, "}");
+    out.into()
 }
 
 #[cfg(test)]

@@ -4,37 +4,22 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
 use http_body_util::Full;
-use serde::Serialize;
 
 use super::{
     REQUEST_ID,
     rejection::{Facts, Rejection},
 };
-use crate::{model::RequestId, route::RouteError};
+use crate::{
+    json::{number, raw, text, word},
+    model::RequestId,
+    route::RouteError,
+};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Problem<'a> {
-    r#type: Type,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    #[serde(rename = "request_id")]
-    request_id: &'a str,
-    errors: [&'a str; 1],
-    error_code: &'static str,
-}
-
-/// The problem's type as a URN of ours.
-struct Type(&'static str);
-
-impl Serialize for Type {
-    fn serialize<S: serde::Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
-        writer.collect_str(&format_args!("urn:mfa-gateway:{}", self.0))
-    }
-}
+/// Headers of a usual refusal, so that the map need not grow.
+const USUALLY: usize = 8;
+/// Bytes of a usual refusal's body.
+const USUAL_BODY: usize = 512;
 
 /// Renders a no.
 pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<Full<Bytes>> {
@@ -42,34 +27,38 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
     let mut response = Response::new(Full::new(body(rejection, &facts, request_id)));
     *response.status_mut() = facts.status;
     let headers = response.headers_mut();
-    headers.reserve(8);
+    headers.reserve(USUALLY);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REQUEST_ID, request_id.to_header());
-    let mut set = |name, text: &str| {
-        if let Ok(value) = HeaderValue::from_str(text) {
+    let mut set = |name, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
     };
+    let (error, code) = (facts.proxy_error, facts.code);
     set(
         PROXY_STATUS,
-        &format!(
-            "mfa-gateway; error={}; details=\"{}\"",
-            facts.proxy_error, facts.code
-        ),
+        ["mfa-gateway; error=", error, "; details=\"", code, "\""].concat(),
     );
     if let Some(seconds) = rejection.retry_after() {
-        set(header::RETRY_AFTER, &seconds.to_string());
+        set(header::RETRY_AFTER, seconds.to_string());
     }
     if let Some(challenge) = rejection.challenge() {
-        set(header::WWW_AUTHENTICATE, &challenge);
+        set(header::WWW_AUTHENTICATE, challenge);
     }
     match rejection {
-        Rejection::Limit(refusal) => headers.extend(refusal.headers()),
-        Rejection::Route(RouteError::MethodNotAllowed { allow }) => set(header::ALLOW, allow),
+        Rejection::Limit(refusal) => {
+            for (name, value) in refusal.headers() {
+                headers.insert(name, value);
+            }
+        }
+        Rejection::Route(RouteError::MethodNotAllowed { allow }) => {
+            set(header::ALLOW, (*allow).to_owned());
+        }
         Rejection::Audit(_)
         | Rejection::Body(_)
         | Rejection::Caller(..)
@@ -87,15 +76,51 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
 
 fn body(rejection: &Rejection, facts: &Facts, request_id: RequestId) -> Bytes {
     let detail = rejection.detail();
-    let problem = Problem {
-        r#type: Type(facts.code),
-        title: facts.title,
-        status: facts.status.as_u16(),
-        detail: &detail,
-        request_id: request_id.as_str(),
-        errors: [&detail],
-        error_code: facts.code,
-    };
-    // strings and a number always serialise; without a body the status still says no
-    serde_json::to_vec(&problem).map_or_else(|_impossible| Bytes::new(), Bytes::from)
+    let mut out = Vec::with_capacity(USUAL_BODY);
+    raw(&mut out, "{\"type\":\"urn:mfa-gateway:");
+    raw(&mut out, facts.code);
+    word(&mut out, "\",\"title\":", facts.title);
+    number(&mut out, ",\"status\":", facts.status.as_u16());
+    text(&mut out, ",\"detail\":", &detail);
+    text(&mut out, ",\"request_id\":", request_id.as_str());
+    text(&mut out, ",\"errors\":[", &detail);
+    word(&mut out, "],\"errorCode\":", facts.code);
+    raw(&mut out, "}");
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::subject::SubjectError;
+
+    #[tokio::test]
+    async fn a_no_is_one_json_object_with_the_words_of_both_readers() {
+        let id = RequestId::new();
+        let missing = SubjectError::Missing(HeaderName::from_static("x-tenant-id"));
+        let rejection = Rejection::Subject(missing);
+        let response = problem(&rejection, id);
+
+        assert_eq!(
+            response.headers()["proxy-status"],
+            "mfa-gateway; error=http_request_error; details=\"subject-missing\""
+        );
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let detail = rejection.detail();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).unwrap(),
+            json!({
+                "type": "urn:mfa-gateway:subject-missing",
+                "title": "Subject missing",
+                "status": 400,
+                "detail": detail,
+                "request_id": id.as_str(),
+                "errors": [detail],
+                "errorCode": "subject-missing",
+            })
+        );
+    }
 }

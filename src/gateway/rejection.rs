@@ -151,11 +151,11 @@ impl Rejection {
                 "The gateway has no keys to verify tokens with at present. Try again later; the operator finds the cause in the log."
             }
             Self::Limit(refusal) => {
-                return format!(
-                    "Too many attempts. Try again in {} seconds.",
-                    whole_seconds(refusal.retry_after())
-                )
-                .into();
+                let mut digits = itoa::Buffer::new();
+                let wait = digits.format(whole_seconds(refusal.retry_after()));
+                return ["Too many attempts. Try again in ", wait, " seconds."]
+                    .concat()
+                    .into();
             }
             Self::LimitStore(_) => {
                 "The store that counts attempts can't be reached, and nothing is let through uncounted. Try again later; the operator finds the cause in the log."

@@ -260,7 +260,8 @@ impl Refusal {
         let name = self.limit.as_str();
         let wait = whole_seconds(self.retry_after);
         // a name and a number are always a header's value
-        let limit = HeaderValue::try_from(format!("\"{name}\";r=0;t={wait}"));
+        let limit = ["\"", name, "\";r=0;t=", itoa::Buffer::new().format(wait)].concat();
+        let limit = HeaderValue::try_from(limit);
         [
             Some((RETRY_AFTER, HeaderValue::from(wait))),
             self.announced.clone().map(|policy| (POLICY, policy)),
