@@ -8,7 +8,7 @@
 mod json;
 mod strict;
 
-use std::{pin::pin, time::Duration};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
@@ -58,7 +58,12 @@ pub async fn read(incoming: Incoming, max: usize, limit: Duration) -> Result<Byt
     if usize::try_from(announced).map_or(true, |announced| announced > max) {
         return Err(BodyError::TooLarge { max });
     }
-    timeout(limit, pin!(collect(incoming, max)))
+    let mut whole = pin!(collect(incoming, max));
+    // nearly always it has come with the head, and no timer is needed
+    if let Poll::Ready(whole) = poll_fn(|task| Poll::Ready(whole.as_mut().poll(task))).await {
+        return whole;
+    }
+    timeout(limit, whole)
         .await
         .map_err(|_elapsed| BodyError::Slow(limit))?
 }
