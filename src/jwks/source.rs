@@ -15,7 +15,7 @@ use http::{
     header::{ACCEPT, AUTHORIZATION, USER_AGENT},
     uri::Authority,
 };
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{
     client::legacy::{Client, Error as ClientError},
     rt::TokioExecutor,
@@ -101,7 +101,7 @@ pub enum Place {
 /// A host that is asked, and what it is shown.
 #[derive(Debug)]
 pub struct Host {
-    client: Client<Connector, Empty<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
     authority: Authority,
     token_file: Option<PathBuf>,
 }
@@ -330,7 +330,7 @@ impl Host {
                 USER_AGENT,
                 HeaderValue::from_static(concat!("mfa-gateway/", env!("CARGO_PKG_VERSION"))),
             )
-            .body(Empty::new())
+            .body(Full::default())
             .map_err(|error| broken(error.into()))?;
         if let Some(path) = &self.token_file {
             let token = bearer(path).await?;

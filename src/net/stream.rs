@@ -49,13 +49,9 @@ impl Stream {
 }
 
 impl Connection for Stream {
+    /// The clients that ask speak HTTP/1.1: HTTP/2 is offered to the identity API alone.
     fn connected(&self) -> Connected {
-        let connected = Connected::new();
-        if self.is_http2() {
-            connected.negotiated_h2()
-        } else {
-            connected
-        }
+        Connected::new()
     }
 }
 
