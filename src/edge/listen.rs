@@ -12,8 +12,8 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
 
-use super::serve::Detached;
 use crate::{config::Bind, event::Peer, model::Proof};
 
 /// Connections that wait for us to accept them.
@@ -38,13 +38,7 @@ pub struct UnixAccess {
 }
 
 /// An accepted connection.
-#[derive(Debug)]
-pub(super) enum Socket {
-    /// On its way from one thread's event loop to another's.
-    Detached(Detached),
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+pub(super) type Socket = Either<TcpStream, UnixStream>;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +110,7 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 // an answer is one small write: it must not wait for the next
                 stream.set_nodelay(true)?;
-                Ok((Socket::Tcp(stream), Peer::Tcp(peer), Proof::default()))
+                Ok((Socket::Left(stream), Peer::Tcp(peer), Proof::default()))
             }
             Self::Unix(listener, _) => {
                 let (stream, _unnamed) = listener.accept().await?;
@@ -126,7 +120,7 @@ impl Listener {
                     uid: stream.peer_cred().ok().map(|credentials| credentials.uid()),
                     certificate: None,
                 };
-                Ok((Socket::Unix(stream), Peer::Unix, proof))
+                Ok((Socket::Right(stream), Peer::Unix, proof))
             }
         }
     }

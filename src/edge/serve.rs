@@ -4,7 +4,8 @@
 //! evenly however few connections there are, and no request ever crosses threads.
 
 use std::{
-    io,
+    io, net,
+    os::unix,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,11 +15,12 @@ use std::{
 
 use hyper::{Request, body::Incoming, service::service_fn};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, mpsc, watch},
     time::sleep,
 };
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::{
     certificate,
@@ -42,12 +44,18 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// What is said of one that can't change threads.
 const LOST: &str = "a connection was lost on its way to its thread";
 
-/// A connection that waits to be served.
+/// A connection on its way from one thread to another.
 #[derive(Debug)]
 pub struct Arrival {
-    socket: Socket,
+    socket: Detached,
     visit: Visit,
 }
+
+/// A socket between two threads' event loops.
+type Detached = Either<net::TcpStream, unix::net::UnixStream>;
+
+/// What HTTP goes over. One type for all, or the program would have a server for each.
+type Wire = Either<Socket, Box<TlsStream<Socket>>>;
 
 /// What goes with a connection from its acceptance to its end.
 #[derive(Debug)]
@@ -98,7 +106,7 @@ pub struct Seat {
 }
 
 impl Crew {
-    fn hand_over(&self, arrival: Arrival) {
+    fn hand_over(&self, socket: Socket, visit: Visit) {
         let least = self
             .others
             .iter()
@@ -106,16 +114,16 @@ impl Crew {
         if let Some(seat) = least
             && seat.load.load(Ordering::Relaxed) < self.here.load.load(Ordering::Relaxed)
         {
-            return seat.take(arrival);
+            return seat.take(socket, visit);
         }
         self.here.load.fetch_add(1, Ordering::Relaxed);
-        self.here.clone().serve(arrival);
+        self.here.clone().serve(socket, visit);
     }
 }
 
 impl Seat {
-    fn take(&self, Arrival { socket, visit }: Arrival) {
-        let socket = match socket.detach() {
+    fn take(&self, socket: Socket, visit: Visit) {
+        let socket = match detach(socket) {
             Ok(socket) => socket,
             Err(error) => return tracing::warn!(%error, "{LOST}"),
         };
@@ -152,7 +160,7 @@ pub async fn accept(listener: Listener, door: Arc<Door>, crew: Arc<Crew>, drain:
             word: drain.word(),
             _room: room,
         };
-        crew.hand_over(Arrival { socket, visit });
+        crew.hand_over(socket, visit);
     }
 }
 
@@ -185,8 +193,8 @@ impl Workplace {
     /// Serves what comes until nothing more can come. Runs on the thread whose place it is.
     pub async fn work(self, mut arrivals: Arrivals) {
         while let Some(Arrival { socket, visit }) = arrivals.recv().await {
-            match socket.attach() {
-                Ok(socket) => self.clone().serve(Arrival { socket, visit }),
+            match attach(socket) {
+                Ok(socket) => self.clone().serve(socket, visit),
                 Err(error) => {
                     self.load.fetch_sub(1, Ordering::Relaxed);
                     tracing::warn!(%error, "{LOST}");
@@ -195,16 +203,11 @@ impl Workplace {
         }
     }
 
-    fn serve(self, Arrival { socket, visit }: Arrival) {
+    fn serve(self, socket: Socket, visit: Visit) {
         let open = Open::new(&self.metrics, Arc::clone(&self.load));
         let peer = visit.peer;
         drop(tokio::spawn(async move {
-            let served = match socket {
-                Socket::Tcp(stream) => self.greet(stream, visit).await,
-                Socket::Unix(stream) => self.greet(stream, visit).await,
-                Socket::Detached(_) => Ok(()), // attached before it is served
-            };
-            if let Err(error) = served {
+            if let Err(error) = self.greet(socket, visit).await {
                 tracing::debug!(?peer, %error, "a connection ended early");
             }
             drop(open);
@@ -213,35 +216,32 @@ impl Workplace {
 
     /// What comes before HTTP: from where a proxy passes it on, and TLS, where the listener has
     /// them.
-    async fn greet<S>(self, mut stream: S, mut visit: Visit) -> Result<(), ConnectionError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn greet(self, mut socket: Socket, mut visit: Visit) -> Result<(), ConnectionError> {
         let door = Arc::clone(&visit.door);
         let deadline = Deadline::after(door.patience.header);
         let source = deadline
-            .run(door.source(&mut stream, visit.peer))
+            .run(door.source(&mut socket, visit.peer))
             .await
             .map_err(|_elapsed| ConnectionError::Silent)??;
-        let Some(identity) = &door.tls else {
-            return self.speak(stream, source, visit).await;
+        let wire = match &door.tls {
+            None => Wire::Left(socket),
+            Some(identity) => {
+                // boxed, or connections without TLS would have room for it
+                let stream = deadline
+                    .run(Box::pin(identity.acceptor().accept(socket)))
+                    .await
+                    .map_err(|_elapsed| ConnectionError::Silent)?
+                    .map_err(|error| ConnectionError::Served(error.into()))?;
+                let (_socket, session) = stream.get_ref();
+                visit.proof.certificate = certificate::names(session.peer_certificates())?;
+                Wire::Right(Box::new(stream))
+            }
         };
-        // boxed, or connections without TLS would have room for it
-        let stream = deadline
-            .run(Box::pin(identity.acceptor().accept(stream)))
-            .await
-            .map_err(|_elapsed| ConnectionError::Silent)?
-            .map_err(|error| ConnectionError::Served(error.into()))?;
-        let (_stream, session) = stream.get_ref();
-        visit.proof.certificate = certificate::names(session.peer_certificates())?;
-        Box::pin(self.speak(stream, source, visit)).await
+        self.speak(wire, source, visit).await
     }
 
     /// HTTP, answered by the gateway of the moment.
-    async fn speak<S>(self, socket: S, source: Source, visit: Visit) -> Result<(), ConnectionError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn speak(self, wire: Wire, source: Source, visit: Visit) -> Result<(), ConnectionError> {
         let Visit {
             peer,
             proof,
@@ -262,7 +262,7 @@ impl Workplace {
             let busy = pulse.request();
             Answering::new(gateway.handle(Arc::clone(&connection), request), busy)
         });
-        http::speak(socket, max_headers, answers, watch).await
+        http::speak(wire, max_headers, answers, watch).await
     }
 }
 
@@ -289,29 +289,18 @@ impl Drop for Open {
     }
 }
 
-/// A socket between two threads' event loops.
-#[derive(Debug)]
-pub(super) enum Detached {
-    Tcp(std::net::TcpStream),
-    Unix(std::os::unix::net::UnixStream),
+/// Takes a socket off this thread's event loop.
+fn detach(socket: Socket) -> io::Result<Detached> {
+    Ok(match socket {
+        Socket::Left(tcp) => Detached::Left(tcp.into_std()?),
+        Socket::Right(unix) => Detached::Right(unix.into_std()?),
+    })
 }
 
-impl Socket {
-    /// Takes it off this thread's event loop.
-    fn detach(self) -> io::Result<Self> {
-        Ok(Self::Detached(match self {
-            Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
-            Self::Unix(stream) => Detached::Unix(stream.into_std()?),
-            Self::Detached(detached) => detached,
-        }))
-    }
-
-    /// Puts it on this thread's event loop.
-    fn attach(self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Detached(Detached::Tcp(stream)) => Self::Tcp(TcpStream::from_std(stream)?),
-            Self::Detached(Detached::Unix(stream)) => Self::Unix(UnixStream::from_std(stream)?),
-            attached @ (Self::Tcp(_) | Self::Unix(_)) => attached,
-        })
-    }
+/// Puts it on this thread's event loop.
+fn attach(socket: Detached) -> io::Result<Socket> {
+    Ok(match socket {
+        Detached::Left(tcp) => Socket::Left(TcpStream::from_std(tcp)?),
+        Detached::Right(unix) => Socket::Right(UnixStream::from_std(unix)?),
+    })
 }
