@@ -37,7 +37,7 @@ pub struct UnixAccess {
     pub group: Option<u32>,
 }
 
-/// An accepted connection.
+/// An accepted connection: over TCP, or over a unix socket.
 pub(super) type Socket = Either<TcpStream, UnixStream>;
 
 /// Why an address can't be listened on.

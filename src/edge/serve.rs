@@ -51,10 +51,10 @@ pub struct Arrival {
     visit: Visit,
 }
 
-/// A socket between two threads' event loops.
+/// The same between two threads' event loops.
 type Detached = Either<net::TcpStream, unix::net::UnixStream>;
 
-/// What HTTP goes over. One type for all, or the program would have a server for each.
+/// What HTTP goes over, without TLS or with it. One type, or there would be a server for each.
 type Wire = Either<Socket, Box<TlsStream<Socket>>>;
 
 /// What goes with a connection from its acceptance to its end.

@@ -24,7 +24,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(600);
 /// How often somebody looks at the idle ones.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The connections that nobody uses, and the one that may be shared.
+/// The connections that nobody uses, and those that may be shared.
 pub(super) struct Pool {
     connector: Connector,
     host: Host,
@@ -35,7 +35,9 @@ pub(super) struct Pool {
 struct Resting {
     /// Each since when; the last came last.
     idle: Vec<(Instant, Box<Http1>)>,
-    shared: Option<(Instant, Http2)>,
+    /// Those that many exchanges share, each when it was used last. The first with room is taken,
+    /// so that the others come to rest.
+    shared: Vec<(Instant, Http2)>,
     /// Whether somebody looks at them from time to time.
     watched: bool,
 }
@@ -64,8 +66,7 @@ impl Pool {
             let opened = Connection::open(stream, &self.host).await;
             let opened = opened.map_err(|error| NotSent::Dropped(error.into()))?;
             if let Connection::Http2(connection) = &opened {
-                let shared = (Instant::now(), connection.clone());
-                self.keep(|resting| resting.shared = Some(shared));
+                self.keep(|resting| resting.share(connection));
             }
             Ok(opened)
         })
@@ -94,8 +95,10 @@ impl Pool {
                 }
                 self.keep(|resting| resting.idle.push((now, http1)));
             }
-            Connection::Http2(_shared) => {
-                if let Some((used, _)) = &mut self.resting().shared {
+            Connection::Http2(http2) => {
+                let mut resting = self.resting();
+                let mut shared = resting.shared.iter_mut();
+                if let Some((used, _)) = shared.find(|(_, shared)| shared.is(&http2)) {
                     *used = now;
                 }
             }
@@ -107,7 +110,7 @@ impl Resting {
     fn take(&mut self) -> Option<Connection> {
         let now = Instant::now();
         self.let_go(now);
-        if let Some((_used, shared)) = &self.shared {
+        if let Some(shared) = self.with_room() {
             return Some(Connection::Http2(shared.clone()));
         }
         // whether the vendor has closed it meanwhile is seen when it is used
@@ -120,12 +123,24 @@ impl Resting {
         None
     }
 
-    /// Shares the one that is shared no more, where it should take no request. It ends with the
-    /// last that is on it.
+    fn with_room(&self) -> Option<&Http2> {
+        let mut shared = self.shared.iter().map(|(_used, shared)| shared);
+        shared.find(|shared| shared.has_room())
+    }
+
+    /// Shares a new one, unless another request has opened one at the same time: then it ends with
+    /// its first exchange.
+    fn share(&mut self, http2: &Http2) {
+        if self.with_room().is_none() {
+            self.shared.push((Instant::now(), http2.clone()));
+        }
+    }
+
+    /// Shares those no more that should take no request. They end with the last that is on them.
     fn let_go(&mut self, now: Instant) {
-        drop(self.shared.take_if(|(used, shared)| {
-            !is_fresh(*used, now) || could_be_too_old(shared.made, now) || !shared.is_ready()
-        }));
+        self.shared.retain_mut(|(used, shared)| {
+            is_fresh(*used, now) && !could_be_too_old(shared.made, now) && shared.is_sound()
+        });
     }
 
     /// Closes what has been idle for too long, or was closed by the vendor.
@@ -153,7 +168,7 @@ async fn watch(pool: Weak<Pool>) {
         let Some(pool) = pool.upgrade() else { return };
         let mut resting = pool.resting();
         resting.tidy();
-        if resting.idle.is_empty() && resting.shared.is_none() {
+        if resting.idle.is_empty() && resting.shared.is_empty() {
             resting.watched = false;
             return;
         }

@@ -1,10 +1,13 @@
 //! The same over HTTP/2.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use h2::{
     Reason, RecvStream,
-    server::{SendResponse, handshake},
+    server::{Connection, SendResponse, handshake},
 };
 use http::{Request, Response};
 use http_body_util::Full;
@@ -53,6 +56,11 @@ where
     let mut settings = ca.settings(server.address);
     settings.http2 = true;
     (server, Rig::new(&settings))
+}
+
+/// Sends what there is to send. No request is awaited meanwhile.
+async fn send_all(connection: &mut Connection<TlsStream<TcpStream>, Bytes>) {
+    tokio::time::timeout(SHORT, connection.accept()).await.ok();
 }
 
 /// A vendor that answers each request as `answer` does, which has not read its body.
@@ -136,20 +144,86 @@ async fn a_vendor_may_answer_without_reading_the_request() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_reset_before_its_end_is_none() {
-    for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
-        let (_server, rig) = talking(move |_number, stream| async move {
-            let mut connection = handshake(stream).await.unwrap();
-            while let Some(Ok((_request, mut sender))) = connection.accept().await {
-                let mut body = sender.send_response(Response::new(()), false).unwrap();
-                body.send_data(Bytes::from_static(b"{"), false).unwrap();
-                body.send_reset(reason);
+async fn an_answer_that_is_reset_before_its_end_is_none_and_not_asked_for_again() {
+    for reason in [Reason::NO_ERROR, Reason::CANCEL, Reason::REFUSED_STREAM] {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        let (_server, rig) = talking(move |_number, stream| {
+            let requests = Arc::clone(&counted);
+            async move {
+                let mut connection = handshake(stream).await.unwrap();
+                while let Some(Ok((_request, mut sender))) = connection.accept().await {
+                    requests.fetch_add(1, Ordering::Relaxed);
+                    let mut body = sender.send_response(Response::new(()), false).unwrap();
+                    body.send_data(Bytes::from_static(b"{"), false).unwrap();
+                    send_all(&mut connection).await;
+                    body.send_reset(reason);
+                }
             }
         })
         .await;
-        let error = rig.send(PLENTY).await;
-        assert!(matches!(error, Err(UpstreamError::Broken(_))), "{error:?}");
+        let error = rig.send(PLENTY).await.unwrap_err();
+        assert!(matches!(error, UpstreamError::Broken(_)), "{error:?}");
+        assert!(error.may_have_left());
+        assert_eq!(requests.load(Ordering::Relaxed), 1);
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_switches_protocols_is_none() {
+    let (_server, rig) = answering_by(|_request, mut sender| {
+        for status in [StatusCode::EARLY_HINTS, StatusCode::SWITCHING_PROTOCOLS] {
+            let mut interim = Response::new(());
+            *interim.status_mut() = status;
+            sender.send_informational(interim).unwrap();
+        }
+        // and never answers
+        tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(sender);
+        });
+    })
+    .await;
+    let error = rig.send(PLENTY).await;
+    assert!(
+        matches!(error, Err(UpstreamError::SwitchedProtocols)),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_connection_has_no_room_for_goes_over_another() {
+    let (server, rig) = talking(|_number, stream| async move {
+        let mut one_at_a_time = h2::server::Builder::new();
+        let handshake = one_at_a_time.max_concurrent_streams(1).handshake(stream);
+        let mut connection = handshake.await.unwrap();
+        let mut unanswered = Vec::<SendResponse<Bytes>>::new();
+        while let Some(Ok((request, mut sender))) = connection.accept().await {
+            if request.uri().path() == "/slow" {
+                unanswered.push(sender);
+            } else {
+                sender.send_response(Response::new(()), true).unwrap();
+            }
+        }
+    })
+    .await;
+    let rig = Arc::new(rig);
+    for _ in 0..2 {
+        rig.answer().await;
+    }
+    assert_eq!(server.connections(), 1);
+
+    let slow = Arc::clone(&rig);
+    let slow = tokio::spawn(async move {
+        let request = slow.request("/slow");
+        slow.upstream.send(request, Deadline::after(PLENTY)).await
+    });
+    settle().await;
+    for _ in 0..2 {
+        rig.answer().await;
+    }
+    assert_eq!(server.connections(), 2);
+    slow.abort();
 }
 
 #[tokio::test]
@@ -209,9 +283,7 @@ async fn a_vendor_that_answers_no_ping_is_not_asked_again() {
         while let Some(Ok((_request, mut sender))) = connection.accept().await {
             sender.send_response(Response::new(()), true).unwrap();
             if number == 0 {
-                // sends what there is, and then moves no frame any more
-                let sent = connection.accept();
-                tokio::time::timeout(SHORT, sent).await.ok();
+                send_all(&mut connection).await;
                 std::future::pending::<()>().await;
             }
         }
