@@ -281,7 +281,7 @@ mod table {
         k("audit.collapse", count(0, 1_000_000), "100", "Equal refusals a second beyond which they share a record. 0: never."),
 
         k("telemetry.log_format", Choice(&["auto", "text", "json"]), r#""auto""#, "auto: text on a terminal, JSON elsewhere."),
-        k("telemetry.log", Text, r#""info""#, "A filter such as info or warn,mfa_gateway=debug. The variable RUST_LOG is stronger."),
+        k("telemetry.log", Text, r#""info""#, "Levels, for all modules or for some, such as info or warn,mfa_gateway=debug. The variable RUST_LOG is stronger."),
         k("telemetry.otlp_endpoint", Url, r#""""#, "Where traces go by OTLP over HTTP, and audit records beside audit.output, such as http://collector:4318. Empty: nowhere."),
 
         k("shutdown.delay", time("0s", "10m"), r#""0s""#, "Goes on serving for this long, not ready, before it stops taking connections."),

@@ -11,6 +11,7 @@ use super::{
     audit::Audit,
     caller::Caller,
     collector::Collector,
+    log_filter::LogFilter,
     pattern::Pattern,
     proxies::TrustedProxies,
     secret::SecretSource,
@@ -298,8 +299,8 @@ pub enum Mode {
 pub struct Telemetry {
     /// How logs are written.
     pub log_format: LogFormat,
-    /// tracing-subscriber's filter; `RUST_LOG` wins.
-    pub log: String,
+    /// Which lines there are; `RUST_LOG` wins.
+    pub log: LogFilter,
     /// Takes traces, and audit records beside the outputs of [`Audit`].
     pub collector: Option<Collector>,
 }

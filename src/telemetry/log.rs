@@ -8,16 +8,17 @@ use std::io::{self, IsTerminal};
 use tracing::{Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan,
-    reload, util::SubscriberInitExt,
+    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan, reload,
+    util::SubscriberInitExt,
 };
 
-use crate::config::{LogFormat, Telemetry};
+use crate::config::{LogFilter, LogFilterError, LogFormat, Telemetry};
 
 /// Keeps the log alive: what is still buffered is written when this is dropped.
 pub struct Log {
-    filter: reload::Handle<EnvFilter, Registry>,
-    environment: Option<String>,
+    filter: reload::Handle<Targets, Registry>,
+    /// Whether `RUST_LOG` says what is shown.
+    overruled: bool,
     _writer: WorkerGuard,
 }
 
@@ -30,16 +31,14 @@ impl std::fmt::Debug for Log {
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The filter can't be read.
-    #[error(
-        "the log filter {filter:?} can't be read: {cause}; write it like info or mfa_gateway=debug"
-    )]
+    /// The filter of the environment can't be read.
+    #[error("RUST_LOG={filter:?} can't be read: {cause}; write it like info or mfa_gateway=debug")]
     Filter {
-        /// As written, in `telemetry.log` or `RUST_LOG`.
+        /// As written.
         filter: String,
         /// Where it goes wrong.
         #[source]
-        cause: tracing_subscriber::filter::ParseError,
+        cause: LogFilterError,
     },
     /// Another subscriber is there already.
     #[error("there is a log already: {0}")]
@@ -59,8 +58,10 @@ impl Log {
     /// # Errors
     /// [`LogError`].
     pub fn start(telemetry: &Telemetry, environment: Option<String>) -> Result<Self, LogError> {
-        let filter = parse(environment.as_deref().unwrap_or(&telemetry.log))?;
-        let (filter, handle) = reload::Layer::new(filter);
+        let stronger = environment.filter(|text| !text.trim().is_empty());
+        let stronger = stronger.map(parse).transpose()?;
+        let filter = stronger.as_ref().unwrap_or(&telemetry.log);
+        let (filter, handle) = reload::Layer::new(filter.targets());
         let (writer, guard) = NonBlockingBuilder::default()
             .thread_name("log")
             .buffered_lines_limit(MOST_LINES)
@@ -71,7 +72,7 @@ impl Log {
             .try_init()?;
         Ok(Self {
             filter: handle,
-            environment,
+            overruled: stronger.is_some(),
             _writer: guard,
         })
     }
@@ -81,22 +82,20 @@ impl Log {
     /// # Errors
     /// [`LogError`]; the old filter stays.
     pub fn reload(&self, telemetry: &Telemetry) -> Result<(), LogError> {
-        if self.environment.is_none() {
-            self.filter.reload(parse(&telemetry.log)?)?;
+        if !self.overruled {
+            self.filter.reload(telemetry.log.targets())?;
         }
         Ok(())
     }
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::try_new(filter).map_err(|cause| LogError::Filter {
-        filter: filter.to_owned(),
-        cause,
-    })
+fn parse(filter: String) -> Result<LogFilter, LogError> {
+    let read = filter.parse();
+    read.map_err(|cause| LogError::Filter { filter, cause })
 }
 
-/// SECURITY: below warnings other crates may print what they carry (HTTP/2 frames with their
-/// headers, say), and `RUST_LOG` must not be able to make a log of secrets.
+/// SECURITY: below warnings other crates may print what they carry, and `RUST_LOG` must not be able
+/// to make a log of secrets.
 fn cap() -> Targets {
     Targets::new()
         .with_default(Level::WARN)
@@ -139,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_filter_that_cannot_be_read_is_named() {
-        let error = parse("mfa_gateway=loud").unwrap_err().to_string();
+        let error = parse("mfa_gateway=loud".to_owned()).unwrap_err();
+        let error = error.to_string();
         assert!(error.contains("mfa_gateway=loud"), "{error}");
     }
 

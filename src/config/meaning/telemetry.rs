@@ -11,6 +11,7 @@ use rustls::RootCertStore;
 use super::{Reader, frontegg};
 use crate::config::{
     collector::Collector,
+    log_filter::LogFilter,
     nearest::did_you_mean,
     settings::{LogFormat, Telemetry},
 };
@@ -23,14 +24,16 @@ pub(super) fn read(reader: &mut Reader<'_>, collector: Option<Collector>) -> Tel
     let log = reader.text(FILTER);
     // A misspelt level would be read as the name of a module, and everything else be off.
     let slip = log.split(',').map(str::trim).find(|directive| {
-        !directive.contains(['=', ':', '['])
+        !directive.is_empty()
+            && !directive.contains(['=', ':', '['])
             && !LEVELS.contains(&directive.to_lowercase().as_str())
             && *directive != "mfa_gateway"
     });
+    let filter = log.parse::<LogFilter>();
     if let Some(slip) = slip {
         let mend = did_you_mean(slip, LEVELS, "write a level such as info, or module=level");
         reader.problem(FILTER, format!("{slip:?} is no level"), mend);
-    } else if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(log) {
+    } else if let Err(error) = &filter {
         reader.problem(
             FILTER,
             format!("is no filter: {error}"),
@@ -43,7 +46,7 @@ pub(super) fn read(reader: &mut Reader<'_>, collector: Option<Collector>) -> Tel
             "text" => LogFormat::Text,
             _auto => LogFormat::Auto,
         },
-        log: log.to_owned(),
+        log: filter.unwrap_or_default(),
         collector,
     }
 }
