@@ -57,7 +57,7 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
             }
         }
         Rejection::Route(RouteError::MethodNotAllowed { allow }) => {
-            set(header::ALLOW, (*allow).to_owned());
+            set(header::ALLOW, allow.clone());
         }
         Rejection::Audit(_)
         | Rejection::Body(_)
