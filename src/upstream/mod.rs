@@ -14,6 +14,7 @@
 //!
 //! Idle for 50 s at most, and ten minutes old at most, so that a change of the vendor's
 //! addresses is seen. One over which a request timed out, broke or was abandoned is not used again.
+//! Over HTTP/2 many requests share one; where it has no room, another is opened.
 
 mod address;
 mod connection;

@@ -131,8 +131,10 @@ impl Resting {
     /// Shares a new one, unless another request has opened one at the same time: then it ends with
     /// its first exchange.
     fn share(&mut self, http2: &Http2) {
+        let now = Instant::now();
+        self.let_go(now); // room on one that takes no request is none
         if self.with_room().is_none() {
-            self.shared.push((Instant::now(), http2.clone()));
+            self.shared.push((now, http2.clone()));
         }
     }
 
