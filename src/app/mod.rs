@@ -25,6 +25,7 @@ use tokio::{
 
 pub use parts::StartError;
 pub use signals::{Signal, Signals};
+pub use threads::event_loop;
 
 use crate::{
     audit::Control,
@@ -64,7 +65,8 @@ pub enum Ended {
 }
 
 impl App {
-    /// Opens everything that `loaded` names. To be called on the runtime that will serve.
+    /// Opens everything that `loaded` names. To be called on the runtime that will serve, an
+    /// [`event_loop`].
     ///
     /// # Errors
     /// [`StartError`], with what can't be opened and why. Nothing was served.

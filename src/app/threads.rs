@@ -9,11 +9,25 @@ use std::{
 use tokio::{runtime, sync::mpsc::unbounded_channel};
 
 use super::parts::{Parts, Worker};
-use crate::edge::{Arrivals, Crew, Seat, Workplace};
+use crate::{
+    audit::turn_is_over,
+    edge::{Arrivals, Crew, Seat, Workplace},
+};
 
 /// How many threads serve: one a core that this process may use.
 pub(super) fn wanted() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// An event loop that tells the audit log when a turn is over. What serves runs on one of these.
+///
+/// # Errors
+/// Where the system has none to give.
+pub fn event_loop() -> io::Result<runtime::Runtime> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(turn_is_over)
+        .build()
 }
 
 /// A thread that waits for its work. Dropped without any, it ends.
@@ -26,9 +40,7 @@ pub(super) struct Thread {
 
 impl Thread {
     pub(super) fn start() -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = event_loop()?;
         let event_loop = runtime.handle().clone();
         let (work, given) = mpsc::channel::<(Workplace, Arrivals)>();
         let serve = move || {

@@ -4,11 +4,15 @@
 //! A request appends its record's body to its runtime's queue; the first one wakes that
 //! runtime's flusher, which runs after everything else that was ready. So the lock on the
 //! chain, the append and the wake-ups are paid once a turn, and no other thread is woken.
+//!
+//! Where turns have one record each, nothing is shared, and the request would wait for its own
+//! flusher: then it puts the record in itself. The last turn with records tells how to begin.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     future::poll_fn,
-    mem,
+    iter, mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
@@ -103,13 +107,43 @@ impl Batch {
     }
 }
 
+thread_local! {
+    /// How many turns of its event loop this thread has done. The event loop has no other way to
+    /// a queue; a wrong number costs appends and nothing else.
+    static TURNS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// To be called by an event loop that has nothing left to do, before it waits: its turn is over.
+/// Where it isn't called, all records go by the flusher.
+pub(crate) fn turn_is_over() {
+    TURNS.set(TURNS.get().wrapping_add(1));
+}
+
 /// The records of one runtime that are not in the log yet.
+///
+/// Invariant: while there are some, or one's fate is open, `calm` is false. Only a flush that has
+/// sealed what there was makes it true. So no record overtakes another.
 #[derive(Default)]
 pub(super) struct Queue {
-    pending: Mutex<Pending>,
+    state: Mutex<State>,
+    /// The last turn that had records had one, settled at once: the next may have one too.
+    calm: AtomicBool,
     /// Wakes the flusher.
     wake: Notify,
     closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    pending: Pending,
+    /// The turn of the last record.
+    turn: Option<u64>,
+    /// The last record that went in without the flusher. Kept for its memory.
+    lone: Arc<Batch>,
+    /// Its fate is open, and the flusher doesn't know of it yet.
+    is_open: bool,
+    /// The flusher has ended.
+    ended: bool,
 }
 
 #[derive(Default)]
@@ -120,6 +154,8 @@ struct Pending {
     ends: Vec<usize>,
     /// Whose they are; `None` while there are none.
     batch: Option<Arc<Batch>>,
+    /// The first of them was its turn's first.
+    alone: bool,
 }
 
 impl Pending {
@@ -142,38 +178,76 @@ impl Pending {
 
 impl Queue {
     /// Adds the record whose body `write` appends.
-    pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Arc<Batch> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn push(&self, shared: &Shared, write: impl FnOnce(&mut Vec<u8>)) -> Arc<Batch> {
+        let mut state = self.state();
+        let State {
+            pending,
+            turn,
+            ended,
+            ..
+        } = &mut *state;
         // what a write that panicked left behind is no part of the next record
         let start = pending.ends.last().copied().unwrap_or_default();
         pending.bodies.truncate(start);
         write(&mut pending.bodies);
-        let end = pending.bodies.len();
-        pending.ends.push(end);
+        let now = Some(TURNS.get());
+        let first = mem::replace(turn, now) != now;
         if pending.batch.is_none() {
+            if *ended || (first && self.calm.load(Ordering::Relaxed)) {
+                return self.put_in(&mut state, shared);
+            }
+            pending.alone = first;
             self.wake.notify_one();
         }
+        self.calm.store(false, Ordering::Relaxed);
+        pending.ends.push(pending.bodies.len());
         Arc::clone(pending.batch.get_or_insert_default())
     }
 
-    /// Puts what there is into the log. `spare` comes empty and leaves empty; it is kept for
-    /// its memory.
-    fn flush(&self, spare: &mut Pending, shared: &Shared) -> Option<Arc<Batch>> {
-        {
-            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            mem::swap(&mut *pending, spare);
+    /// Puts the one record that there is into the log, here and now.
+    fn put_in(&self, state: &mut State, shared: &Shared) -> Arc<Batch> {
+        match Arc::get_mut(&mut state.lone) {
+            Some(unused) => *unused = Batch::default(),
+            None => state.lone = Arc::default(),
         }
+        shared.seal(iter::once(state.pending.bodies.as_slice()), &state.lone);
+        state.pending.clear();
+        state.is_open = state.lone.fate().is_none();
+        if state.is_open {
+            // its time is limited, and the flusher watches over that
+            self.calm.store(false, Ordering::Relaxed);
+            self.wake.notify_one();
+        }
+        Arc::clone(&state.lone)
+    }
+
+    /// Puts what there is into the log, and says whose fate is open. `spare` comes empty and
+    /// leaves empty; it is kept for its memory.
+    fn flush(&self, spare: &mut Pending, shared: &Shared) -> Vec<Arc<Batch>> {
+        let open = {
+            let mut state = self.state();
+            mem::swap(&mut state.pending, spare);
+            mem::take(&mut state.is_open).then(|| Arc::clone(&state.lone))
+        };
         let batch = spare.batch.take();
         if let Some(batch) = &batch {
             shared.seal(spare.bodies(), batch);
+            let alone = spare.alone && spare.ends.len() == 1;
+            self.calm
+                .store(alone && batch.fate().is_some(), Ordering::Relaxed);
         }
         spare.clear();
-        batch
+        let open = open.into_iter().chain(batch);
+        open.filter(|batch| batch.fate().is_none()).collect()
     }
 
-    /// Puts what there is into the log, from wherever.
-    pub(super) fn drain(&self, shared: &Shared) -> Option<Arc<Batch>> {
+    /// Puts what there is into the log, from wherever, and says whose fate is open.
+    pub(super) fn drain(&self, shared: &Shared) -> Vec<Arc<Batch>> {
         self.flush(&mut Pending::default(), shared)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No more records will come.
@@ -216,9 +290,7 @@ impl Flusher {
                     }
                 }
             }
-            if let Some(batch) = self.queue.flush(&mut spare, &self.shared)
-                && batch.fate().is_none()
-            {
+            for batch in self.queue.flush(&mut spare, &self.shared) {
                 self.open.push_back((self.shared.deadline(), batch));
             }
         }
@@ -251,6 +323,7 @@ impl Flusher {
 impl Drop for Flusher {
     /// The runtime ends, perhaps before the last records were moved: nothing is lost.
     fn drop(&mut self) {
+        self.queue.state().ended = true;
         let last = self.queue.drain(&self.shared);
         for batch in self.open.drain(..).map(|(_, batch)| batch).chain(last) {
             // nobody is left to tell the time

@@ -8,7 +8,7 @@
 //! what is worth a record and what to do when one isn't accepted.
 //!
 //! ```text
-//! Event ─ ocsf ─▶ batch (a runtime's turn) ─▶ journal (order, chain) ─┬─▶ slot ─▶ file
+//! Event ─ ocsf ─▶ batch (a turn's, or one) ─▶ journal (order, chain) ─┬─▶ slot ─▶ file
 //!                                                                     └─▶ output (thread) ─▶ file, stream, collector
 //! ```
 
@@ -46,6 +46,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::mpsc, time::sleep_until};
 
+pub(crate) use batch::turn_is_over;
 pub use control::Control;
 pub use counters::{Count, Counters};
 pub use errors::{NotAccepted, OpenError, Unwritten};
@@ -185,7 +186,7 @@ impl AuditLog {
         let queues =
             std::mem::take(&mut *shared.queues.lock().unwrap_or_else(PoisonError::into_inner));
         for queue in queues.iter().filter_map(std::sync::Weak::upgrade) {
-            queue.drain(&shared);
+            drop(queue.drain(&shared));
         }
         for held in shared.collapser.release_all() {
             let mut body = Vec::new();
@@ -252,7 +253,7 @@ impl Audit {
             Some(_) if collapsed => None,
             Some(operation) if shared.admits(event.stage) => {
                 let write = |out: &mut Vec<u8>| shared.form.event(event, operation, out);
-                Some(self.worker.queue.push(write))
+                Some(self.worker.queue.push(shared, write))
             }
             Some(_) => {
                 shared.counters.lost(1);
@@ -334,7 +335,8 @@ impl Worker {
     fn release(&self) {
         for held in self.shared.collapser.release(Instant::now()) {
             if self.shared.admits(Stage::Refused) {
-                drop(self.queue.push(|out| held.write(&self.shared.form, out)));
+                let write = |out: &mut Vec<u8>| held.write(&self.shared.form, out);
+                drop(self.queue.push(&self.shared, write));
             } else {
                 self.shared.counters.lost(1);
             }

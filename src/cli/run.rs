@@ -4,11 +4,11 @@ use clap::Args;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
-use tokio::runtime;
+use tokio::runtime::Runtime;
 
 use super::{Failure, config::SourceArgs};
 use crate::{
-    app::{App, Ended, Signals},
+    app::{self, App, Ended, Signals},
     config::load,
     telemetry::log::Log,
 };
@@ -53,11 +53,8 @@ pub(super) fn run(arguments: &RunArgs) -> Result<(), Failure> {
 }
 
 /// An event loop for this thread.
-pub(super) fn event_loop() -> Result<runtime::Runtime, Failure> {
-    runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::AtRunTime(format!("no event loop: {error}")))
+pub(super) fn event_loop() -> Result<Runtime, Failure> {
+    app::event_loop().map_err(|error| Failure::AtRunTime(format!("no event loop: {error}")))
 }
 
 /// The credential is in memory: no core dump, no debugger of the same user.

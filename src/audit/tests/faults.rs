@@ -1,12 +1,13 @@
 //! Outputs that break, stall and come back: nothing acknowledged is lost.
 
-use std::process::Command;
+use std::{io::Write, process::Command};
 
 use tokio::sync::mpsc;
 
 use super::{
     super::{
-        OpenError, chain::Link, journal::Shared, output, slot::Slot, stream::Stream, target::Target,
+        OpenError, chain::Link, journal::Shared, output, slot::Slot, stream::Stream,
+        target::Target, turn_is_over,
     },
     *,
 };
@@ -62,6 +63,31 @@ async fn a_reader_that_stalls_is_not_waited_for_and_misses_nothing() {
     assert!(place(r#""event":"output-lost""#) < place(r#""stage":"completed""#));
     assert!(place(r#""stage":"completed""#) < place(r#""event":"output-back""#));
     assert!(place(r#""event":"output-back""#) < place(r#""stage":"admitted""#));
+}
+
+#[tokio::test]
+async fn a_record_put_in_at_once_is_given_up_in_time_where_its_output_stalls() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let log = open(&impatient(&[&path])).await;
+    let audit = log.worker();
+    put(&audit, Stage::Refused).await;
+    // in the file's place comes a pipe that is full
+    fs::remove_file(&path).unwrap();
+    make_fifo(&path);
+    let reader = fifo_reader(&path);
+    let mut filler = fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(&path)
+        .unwrap();
+    assert!(filler.write(&[0; 1024 * 1024]).unwrap() < 1024 * 1024);
+    turn_is_over();
+    let record = audit.record(&event(Stage::Completed));
+    let accepted = tokio::time::timeout(PATIENCE, record).await.unwrap();
+    accepted.unwrap_err();
+    assert!(!log.usable());
+    drop((reader, filler));
 }
 
 #[tokio::test]
