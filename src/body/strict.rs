@@ -10,6 +10,7 @@ use serde::{
     de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 use super::json::Fault;
 
@@ -174,7 +175,8 @@ impl<'de> Deserialize<'de> for Text<'de> {
 /// thousands, so many go into a set.
 #[derive(Default)]
 struct Names<'de> {
-    few: Vec<Cow<'de, str>>,
+    /// Up to eight without an allocation.
+    few: SmallVec<[Cow<'de, str>; 8]>,
     many: HashSet<Cow<'de, str>>,
 }
 
