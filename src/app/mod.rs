@@ -5,7 +5,8 @@
 //! first connection is accepted. A start that fails has served nothing.
 //!
 //! Draining: not ready → `shutdown.delay` → no new connections → requests in flight end, within
-//! `shutdown.timeout` → the audit log is closed → exit.
+//! `shutdown.timeout` → the event loops end, and with them what is in flight still → the audit log
+//! is closed → exit.
 
 mod keys;
 mod news;
@@ -28,7 +29,7 @@ pub use signals::{Signal, Signals};
 pub use threads::event_loop;
 
 use crate::{
-    audit::Control,
+    audit::{AuditLog, Control},
     config::{Loaded, Shutdown, Sources},
     edge::{self, Crew, Door, Drain, ListenError, Listener, Phase},
     telemetry::log::Log,
@@ -62,6 +63,28 @@ pub enum Ended {
     Hurried,
     /// No sink takes audit records and none can come back.
     WithoutAudit,
+}
+
+/// A gateway that serves no more. What was cut off is on record once the event loop that it ran on
+/// has ended too, so the audit log is still open.
+#[derive(Debug)]
+#[must_use = "the audit log is to be closed"]
+pub struct Stopped {
+    ended: Ended,
+    audit: AuditLog,
+    /// The last lines are written when this goes.
+    _log: Option<Log>,
+}
+
+impl Stopped {
+    /// Closes the audit log, and says how it came to that. To be called on another event loop
+    /// where something was cut off, after the one that served was shut down.
+    pub async fn close(self) -> Ended {
+        if let Err(error) = self.audit.close().await {
+            tracing::error!(%error, "the audit log is not whole");
+        }
+        self.ended
+    }
 }
 
 impl App {
@@ -121,7 +144,7 @@ impl App {
     }
 
     /// Serves until a signal says otherwise, then drains.
-    pub async fn run(self, mut signals: Signals) -> Ended {
+    pub async fn run(self, mut signals: Signals) -> Stopped {
         let Self {
             mut configuration,
             mut parts,
@@ -160,11 +183,14 @@ impl App {
             .end(configuration.loaded().settings.shutdown, &mut signals)
             .await;
         administering.shutdown().await;
-        parts.close().await;
-        match (cause, finished) {
-            (Cause::AuditLost, _) => Ended::WithoutAudit,
-            (Cause::Told, true) => Ended::Drained,
-            (Cause::Told, false) => Ended::Hurried,
+        Stopped {
+            ended: match (cause, finished) {
+                (Cause::AuditLost, _) => Ended::WithoutAudit,
+                (Cause::Told, true) => Ended::Drained,
+                (Cause::Told, false) => Ended::Hurried,
+            },
+            audit: parts.end().await,
+            _log: configuration.log,
         }
     }
 }

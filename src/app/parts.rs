@@ -233,8 +233,9 @@ impl Parts {
         Ok(())
     }
 
-    /// Ends the threads and closes the audit log. Nobody serves any more.
-    pub(super) async fn close(mut self) {
+    /// Ends the other threads, and what runs beside requests. Leaves the audit log open, for what
+    /// is still in flight on this one.
+    pub(super) async fn end(mut self) -> AuditLog {
         self.refreshing.shutdown().await;
         self.sweeping.shutdown().await;
         self.telling.shutdown().await;
@@ -245,9 +246,7 @@ impl Parts {
         if let Some(exporter) = self.exporter {
             exporter.end().await;
         }
-        if let Err(error) = self.audit.close().await {
-            tracing::error!(%error, "the audit log is not whole");
-        }
+        self.audit
     }
 }
 

@@ -34,17 +34,18 @@ pub(super) fn run(arguments: &RunArgs) -> Result<(), Failure> {
     }
     protect();
     raise_file_limit();
-    let event_loop = event_loop()?;
-    let ended = event_loop.block_on(async {
+    let serving = event_loop()?;
+    let stopped = serving.block_on(async {
         let signals = Signals::listen().map_err(Failure::at_run_time)?;
         let app = App::build(sources, loaded, Some(log))
             .await
             .map_err(Failure::at_run_time)?;
         Ok(app.run(signals).await)
     });
-    // a name that is still being looked up must not hold up the end
-    event_loop.shutdown_background();
-    match ended? {
+    // What is in flight still leaves its records here. A name that is being looked up must not hold
+    // up the end.
+    serving.shutdown_background();
+    match event_loop()?.block_on(stopped?.close()) {
         Ended::Drained | Ended::Hurried => Ok(()),
         Ended::WithoutAudit => Err(Failure::AtRunTime(
             "no audit output takes records any more, and none can come back".to_owned(),

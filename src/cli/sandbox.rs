@@ -131,11 +131,11 @@ async fn serve(app: App, signals: Signals, vendor: &Vendor, home: &Home) -> Resu
         .map_err(Failure::at_run_time)?;
     let text = help::text(home, vendor, address(&app)?, app.admin_address());
     print(|out| io::Write::write_all(out, text.as_bytes()))?;
-    let ended = tokio::select! {
-        ended = app.run(signals) => ended,
+    let stopped = tokio::select! {
+        stopped = app.run(signals) => stopped,
         never = show_codes(home, vendor, codes) => match never {},
     };
-    match ended {
+    match stopped.close().await {
         Ended::Drained | Ended::Hurried => Ok(()),
         Ended::WithoutAudit => Err(Failure::AtRunTime(format!(
             "{} takes no records any more",
@@ -184,14 +184,14 @@ async fn tour(app: App, signals: Signals, vendor: &Vendor, home: &Home) -> Resul
     let stop = signals.quit();
     let mut serving = Box::pin(app.run(signals));
     let walked = tokio::select! {
-        _ended = &mut serving => {
+        stopped = &mut serving => {
+            stopped.close().await;
             return Err(Failure::AtRunTime("stopped before the tour's end".to_owned()));
         }
         walked = tour.walk() => walked,
     };
     stop.send_replace(true);
-    let ended = serving.await;
-    if ended != Ended::Drained {
+    if serving.await.close().await != Ended::Drained {
         return Err(Failure::AtRunTime(
             "the gateway did not drain: requests were cut off, or the audit log was lost"
                 .to_owned(),

@@ -95,7 +95,7 @@ fn allocations(request: String) -> u64 {
     let counted = allocation_counter::measure(|| runtime.block_on(answered));
 
     quit.send_replace(true);
-    runtime.block_on(serving).unwrap();
+    runtime.block_on(async { serving.await.unwrap().close().await });
     // what happens beside requests, and when tables grow, is less than one a request
     counted.count_total / REQUESTS
 }

@@ -35,6 +35,17 @@ async fn assert_ends_well(rig: &mut Rig) {
     assert_eq!(rig.gateway.end().await.code(), Some(0));
 }
 
+/// The one exchange that was cut off has the record of its end, and the log its own.
+fn assert_cut_off_on_record(rig: &Rig) {
+    let records = rig.audit.records();
+    let ends = records
+        .iter()
+        .filter(|record| record.stage() == "completed");
+    let ends: Vec<_> = ends.map(|record| record.upstream_status()).collect();
+    assert_eq!(ends, [None]);
+    assert_eq!(rig.event_names(), ["start", "drain", "stop"]);
+}
+
 async fn assert_takes_no_connections(rig: &Rig) {
     let Client::Tcp(address) = rig.client else {
         panic!("{:?} is not TCP", rig.client);
@@ -135,6 +146,7 @@ async fn a_second_signal_ends_it_at_once() {
     rig.gateway.signal(Signal::INT);
     rig.gateway.end().await;
     assert!(exchange.await.unwrap().is_err());
+    assert_cut_off_on_record(&rig);
 }
 
 #[tokio::test]
@@ -148,6 +160,21 @@ async fn what_takes_longer_than_the_time_out_is_cut_off() {
     rig.gateway.signal(Signal::TERM);
     rig.gateway.end().await;
     assert!(exchange.await.unwrap().is_err());
+    assert_cut_off_on_record(&rig);
+}
+
+#[tokio::test]
+async fn an_exchange_that_is_cut_off_after_its_caller_left_is_on_record_too() {
+    let mut rig = Rig::builder()
+        .set("shutdown.timeout", "'300ms'")
+        .start()
+        .await;
+    rig.vendor.misbehave(Fault::Hang.at(Operation::Recover));
+    begun(&rig, Version::HTTP_11).await.abort();
+    rig.until_metric("mfa_gateway_connections", "0").await;
+    rig.gateway.signal(Signal::TERM);
+    rig.gateway.end().await;
+    assert_cut_off_on_record(&rig);
 }
 
 #[tokio::test]
