@@ -3,7 +3,7 @@
 //! Whatever is known is told to the trail at once, so that a later refusal still names route
 //! and caller. However a request ends, exactly one record of its end is written: by
 //! [`Trail::refused`] or [`Trail::completed`], and when the caller leaves (hyper drops the
-//! request's future) or a bug unwinds, by `Drop`.
+//! request's future), the process ends or a bug unwinds, by `Drop`.
 
 use std::{
     net::IpAddr,
@@ -209,10 +209,11 @@ impl Trail {
 impl Drop for Trail {
     fn drop(&mut self) {
         if !self.ended {
-            let reason = if std::thread::panicking() {
-                "internal-error"
-            } else {
-                "caller-left"
+            let reason = match self.event.stage {
+                _ if std::thread::panicking() => "internal-error",
+                // an exchange outlives its caller, but not the process
+                Stage::Completed => "cut-off",
+                Stage::Admitted | Stage::Refused => "caller-left",
             };
             self.event.reason = Some(reason);
             // nobody is there to wait for it; the record is kept all the same

@@ -41,8 +41,10 @@ fn assert_cut_off_on_record(rig: &Rig) {
     let ends = records
         .iter()
         .filter(|record| record.stage() == "completed");
-    let ends: Vec<_> = ends.map(|record| record.upstream_status()).collect();
-    assert_eq!(ends, [None]);
+    let ends: Vec<_> = ends
+        .map(|record| (record.outcome(), record.reason()))
+        .collect();
+    assert_eq!(ends, [("failed", Some("cut-off"))]);
     assert_eq!(rig.event_names(), ["start", "drain", "stop"]);
 }
 
