@@ -121,13 +121,11 @@ pub(crate) fn turn_is_over() {
 
 /// The records of one runtime that are not in the log yet.
 ///
-/// Invariant: while there are some, or one's fate is open, `calm` is false. Only a flush that has
-/// sealed what there was makes it true. So no record overtakes another.
+/// Invariant: while there are some, or one's fate is open, it isn't calm. Only a flush that has
+/// sealed what there was makes it so. So no record overtakes another.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// The last turn that had records had one, settled at once: the next may have one too.
-    calm: AtomicBool,
     /// Wakes the flusher.
     wake: Notify,
     closed: AtomicBool,
@@ -138,6 +136,8 @@ struct State {
     pending: Pending,
     /// The turn of the last record.
     turn: Option<u64>,
+    /// The last turn that had records had one, settled at once: the next may have one too.
+    calm: bool,
     /// The last record that went in without the flusher. Kept for its memory.
     lone: Arc<Batch>,
     /// Its fate is open, and the flusher doesn't know of it yet.
@@ -179,27 +179,22 @@ impl Pending {
 impl Queue {
     /// Adds the record whose body `write` appends.
     pub(super) fn push(&self, shared: &Shared, write: impl FnOnce(&mut Vec<u8>)) -> Arc<Batch> {
-        let mut state = self.state();
-        let State {
-            pending,
-            turn,
-            ended,
-            ..
-        } = &mut *state;
+        let state = &mut *self.state();
+        let pending = &mut state.pending;
         // what a write that panicked left behind is no part of the next record
         let start = pending.ends.last().copied().unwrap_or_default();
         pending.bodies.truncate(start);
         write(&mut pending.bodies);
-        let now = Some(TURNS.get());
-        let first = mem::replace(turn, now) != now;
+        let turn = Some(TURNS.get());
+        let first = mem::replace(&mut state.turn, turn) != turn;
         if pending.batch.is_none() {
-            if *ended || (first && self.calm.load(Ordering::Relaxed)) {
-                return self.put_in(&mut state, shared);
+            if state.ended || (first && state.calm) {
+                return self.put_in(state, shared);
             }
             pending.alone = first;
             self.wake.notify_one();
         }
-        self.calm.store(false, Ordering::Relaxed);
+        state.calm = false;
         pending.ends.push(pending.bodies.len());
         Arc::clone(pending.batch.get_or_insert_default())
     }
@@ -215,7 +210,7 @@ impl Queue {
         state.is_open = state.lone.fate().is_none();
         if state.is_open {
             // its time is limited, and the flusher watches over that
-            self.calm.store(false, Ordering::Relaxed);
+            state.calm = false;
             self.wake.notify_one();
         }
         Arc::clone(&state.lone)
@@ -233,8 +228,7 @@ impl Queue {
         if let Some(batch) = &batch {
             shared.seal(spare.bodies(), batch);
             let alone = spare.alone && spare.ends.len() == 1;
-            self.calm
-                .store(alone && batch.fate().is_some(), Ordering::Relaxed);
+            self.state().calm = alone && batch.fate().is_some();
         }
         spare.clear();
         let open = open.into_iter().chain(batch);

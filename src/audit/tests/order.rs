@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::audit::{Control, Worker, turn_is_over};
+use crate::audit::{Control, Worker};
 
 #[tokio::test]
 async fn two_records_a_request_between_start_and_stop() {
@@ -33,149 +33,6 @@ async fn a_record_is_in_the_file_when_it_is_accepted_and_not_lost_when_nobody_wa
     let audit = log.worker();
     drop(audit.record(&event(Stage::Admitted)));
     put(&audit, Stage::Completed).await;
-    assert_eq!(story(&path), ["header", "start", "admitted", "completed"]);
-}
-
-#[tokio::test]
-async fn records_of_a_runtime_that_ends_are_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let log = open(&config(&[&path])).await;
-    let shared = &log;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .build()
-                .unwrap();
-            runtime.block_on(async { drop(shared.worker().record(&event(Stage::Completed))) });
-        });
-    });
-    log.close().await.unwrap();
-    assert_eq!(story(&path), ["header", "start", "completed", "stop"]);
-}
-
-#[tokio::test]
-async fn what_one_turn_collects_is_one_batch() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let log = open(&config(&[&path])).await;
-    let audit = log.worker();
-    let batches = [(); 50].map(|()| {
-        let Worker { queue, shared } = &*audit.worker;
-        queue.push(shared, |out| {
-            out.extend_from_slice(br#""a":1},"unmapped":{"b":2"#);
-        })
-    });
-    batches[49].settled().await;
-    assert!(batches.iter().all(|batch| Arc::ptr_eq(batch, &batches[0])));
-    assert_eq!(batches[0].last(), 51);
-}
-
-#[tokio::test]
-async fn a_record_alone_in_its_turn_as_those_before_is_put_in_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let log = open(&config(&[&path])).await;
-    let audit = log.worker();
-    let told = || story(&path).split_off(2);
-    let record = |stage| drop(audit.record(&event(stage)));
-
-    record(Stage::Admitted);
-    assert_eq!(told(), [""; 0], "nothing is known of the turns yet");
-    put(&audit, Stage::Completed).await;
-    assert_eq!(told(), ["admitted", "completed"]);
-
-    turn_is_over();
-    record(Stage::Refused);
-    assert_eq!(told().len(), 2, "the last turn had two");
-    tokio::task::yield_now().await;
-
-    turn_is_over();
-    record(Stage::Admitted);
-    assert_eq!(told()[2..], ["refused", "admitted"]);
-    record(Stage::Completed);
-    assert_eq!(told().len(), 4, "it is this turn's second");
-    turn_is_over();
-    record(Stage::Refused);
-    assert_eq!(told().len(), 4, "one before it is not in yet");
-    tokio::task::yield_now().await;
-    assert_eq!(told()[4..], ["completed", "refused"]);
-
-    turn_is_over();
-    record(Stage::Admitted);
-    assert_eq!(told().len(), 6, "the last turn had two again");
-    log.close().await.unwrap();
-    verified(&[&path]);
-}
-
-#[tokio::test]
-async fn of_a_turn_of_two_the_second_does_not_count_as_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let log = open(&config(&[&path])).await;
-    let audit = log.worker();
-    put(&audit, Stage::Refused).await;
-    turn_is_over();
-    put(&audit, Stage::Admitted).await; // at once
-    put(&audit, Stage::Completed).await; // by the flusher
-    turn_is_over();
-    drop(audit.record(&event(Stage::Refused)));
-    assert_eq!(
-        story(&path),
-        ["header", "start", "refused", "admitted", "completed"]
-    );
-}
-
-#[tokio::test]
-async fn records_put_in_at_once_have_each_their_own_fate() {
-    let folder = tempfile::tempdir().unwrap();
-    let inside = folder.path().join("inside");
-    fs::create_dir(&inside).unwrap();
-    let log = open(&config(&[&inside.join("audit.log")])).await;
-    let audit = log.worker();
-    put(&audit, Stage::Refused).await;
-    turn_is_over();
-    put(&audit, Stage::Admitted).await;
-    turn_is_over();
-    let good = audit.record(&event(Stage::Completed));
-    turn_is_over();
-    fs::remove_dir_all(&inside).unwrap();
-    let bad = audit.record(&event(Stage::Refused));
-    bad.await.unwrap_err();
-    good.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_record_put_in_at_once_is_waited_for_where_the_file_is_gone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let log = open(&config(&[&path])).await;
-    let audit = log.worker();
-    put(&audit, Stage::Refused).await;
-    turn_is_over();
-    fs::remove_file(&path).unwrap();
-    // the output's thread makes a new file
-    put(&audit, Stage::Completed).await;
-    assert_eq!(story(&path), ["header", "completed"]);
-}
-
-#[tokio::test]
-async fn a_record_after_its_runtime_has_ended_is_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let log = open(&config(&[&path])).await;
-    let shared = &log;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .build()
-                .unwrap();
-            let audit = runtime.block_on(async { shared.worker() });
-            drop(runtime);
-            drop(audit.record(&event(Stage::Admitted)));
-            drop(audit.record(&event(Stage::Completed)));
-        });
-    });
     assert_eq!(story(&path), ["header", "start", "admitted", "completed"]);
 }
 
@@ -215,28 +72,6 @@ fn many_runtimes_make_one_chain() {
     let piped = verified_bytes(&read);
     assert_eq!(piped, verified(&[&prompt]));
     assert_eq!((piped.records, piped.missed), (402, 0));
-}
-
-#[tokio::test]
-async fn records_share_a_sync() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let log = open(&Config {
-        durability: Durability::Synced,
-        ..config(&[&path])
-    })
-    .await;
-    let audit = log.worker();
-    let all: Vec<_> = (0..200)
-        .map(|_| audit.record(&event(Stage::Refused)))
-        .collect();
-    for one in all {
-        one.await.unwrap();
-    }
-    let appends = log.counters().appends().next().unwrap().1;
-    assert_eq!(appends, 2, "one for the start, one for them all");
-    log.close().await.unwrap();
-    assert_eq!(verified(&[&path]).records, 202);
 }
 
 #[tokio::test]
@@ -317,27 +152,6 @@ async fn a_checkpoint_comes_every_ten_thousand_records() {
         .collect();
     assert_eq!(places, [10_002, 20_003]);
     assert_eq!(verified(&[&path]).records, 25_004);
-}
-
-#[tokio::test]
-async fn a_record_that_panics_halfway_leaves_nothing_in_the_next() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = open(&config(&[&folder.path().join("audit.log")])).await;
-    let audit = log.worker();
-    let Worker { queue, shared } = &*audit.worker;
-    let panicking = std::panic::AssertUnwindSafe(|| {
-        queue.push(shared, |out| {
-            out.extend_from_slice(b"half a rec");
-            panic!("on purpose");
-        })
-    });
-    std::panic::catch_unwind(panicking).unwrap_err();
-    let mut whole = Vec::new();
-    queue.push(shared, |out| {
-        out.extend_from_slice(b"whole");
-        whole.clone_from(out);
-    });
-    assert_eq!(whole, b"whole");
 }
 
 #[tokio::test]
