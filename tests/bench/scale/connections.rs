@@ -33,15 +33,38 @@ const FILES: usize = MANY + AT_ONCE + 500;
 pub(crate) async fn measure(world: &World, options: &Options, report: &mut Report) {
     raise_file_limit();
     memory(world, report).await;
+    let at_once = Curve {
+        name: "connections",
+        over: "connections",
+        against: 100,
+    };
+    cost(&at_once, AT_ONCE, world, options, report).await;
+    // nothing but their number differs here: requests have no turn of the event loop in common
+    let in_turn = Curve {
+        name: "connections-in-turn",
+        over: "connections in turn",
+        against: 1,
+    };
+    cost(&in_turn, 1, world, options, report).await;
+}
+
+/// What a request costs where so many at most are on their way at once.
+async fn cost(
+    curve: &Curve,
+    at_once: usize,
+    world: &World,
+    options: &Options,
+    report: &mut Report,
+) {
     let mut points = Vec::new();
     for size in [1, 10, 100, 1_000, MANY] {
-        let name = format!("connections-{size}");
+        let name = format!("{}-{size}", curve.name);
         let configuration = Setup::usual(&name, world).configuration(world);
         let gateway = Gateway::start(&name, &configuration, &[]).await;
         let target = recoveries(gateway.address, |number| number % 100_000);
         let pace = Pace {
             connections: size,
-            at_once: size.min(AT_ONCE),
+            at_once: size.min(at_once),
             warm_up: Duration::from_millis(300),
             span: options.span(),
         };
@@ -52,11 +75,6 @@ pub(crate) async fn measure(world: &World, options: &Options, report: &mut Repor
             pace,
         });
     }
-    let curve = Curve {
-        name: "connections",
-        over: "connections",
-        against: 100,
-    };
     curve.measure(&points, options, report).await;
 }
 
