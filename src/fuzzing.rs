@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 
 use crate::{
     body::{self, Rules},
-    client, config, credential,
+    client_ip, config, credential,
     edge::proxy,
     jwt,
     model::{CanonicalEmail, Subaddress},
@@ -65,7 +65,7 @@ pub fn email(data: &[u8]) {
 
 /// What a user writes into `X-Forwarded-For` or `Forwarded` never says from where it comes.
 pub fn forwarded(data: &[u8]) {
-    client::prefix_is_powerless(data);
+    client_ip::prefix_is_powerless(data);
 }
 
 /// A path is a route as it stands, or none.

@@ -13,7 +13,7 @@
 //! 5  limit · credential · jwks · audit · telemetry
 //!                                                own state, do I/O, don't know each other
 //! 4  otlp                                        takes messages to a collector
-//! 3  caller · client · subject · event · body · net   read a request; the audit record as data; TLS
+//! 3  caller · client_ip · subject · event · body · net   read a request; the audit record as data; TLS
 //! 2  config                                      the settings
 //! 1  jwt · route                                 tokens of others; the allow-list
 //! 0  model · json                                words; JSON written by hand
@@ -26,7 +26,7 @@ pub mod audit;
 pub mod body;
 pub mod caller;
 pub mod cli;
-pub mod client;
+pub mod client_ip;
 pub mod config;
 pub mod credential;
 pub mod edge;

@@ -8,8 +8,9 @@
 //! `shutdown.timeout` → the event loops end, and with them what is in flight still → the audit log
 //! is closed → exit.
 
+mod announce;
 mod keys;
-mod news;
+mod listeners;
 mod parts;
 mod reload;
 mod signals;
@@ -19,7 +20,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep, timeout_at},
 };
@@ -31,9 +32,10 @@ pub use threads::event_loop;
 use crate::{
     audit::{AuditLog, Control},
     config::{Loaded, Shutdown, Sources},
-    edge::{self, Crew, Door, Drain, ListenError, Listener, Phase},
+    edge::{self, ConnectionRules, Drain, ListenError, Listener, Phase, Servers},
     telemetry::log::Log,
 };
+use listeners::{InFlight, Listeners};
 use parts::Parts;
 use reload::Configuration;
 
@@ -42,16 +44,9 @@ use reload::Configuration;
 pub struct App {
     configuration: Configuration,
     parts: Parts,
-    doors: Vec<(Listener, Arc<Door>)>,
-    rooms: Vec<Room>,
+    bound: Vec<(Listener, Arc<ConnectionRules>)>,
+    in_flight: Vec<InFlight>,
     admin: Option<TcpListener>,
-}
-
-/// The room for requests in flight of one `[listen]`.
-#[derive(Debug)]
-struct Room {
-    permits: Arc<Semaphore>,
-    size: u32,
 }
 
 /// How a process that served came to its end.
@@ -102,7 +97,7 @@ impl App {
         // before they are read: a file that changes in between is read once too often, not never
         let seen = reload::look(&loaded).await;
         let lasting = reload::lasting(settings)?;
-        let (doors, rooms, identities) = parts::doors(&settings.listen)?;
+        let listeners = Listeners::bind(&settings.listen)?;
         let admin = settings
             .admin
             .as_ref()
@@ -113,15 +108,15 @@ impl App {
             sources,
             loaded: watch::Sender::new(Arc::new(loaded)),
             log,
-            identities,
+            identities: listeners.identities,
             seen,
             lasting,
         };
         Ok(Self {
             configuration,
             parts,
-            doors,
-            rooms,
+            bound: listeners.bound,
+            in_flight: listeners.in_flight,
             admin,
         })
     }
@@ -129,9 +124,9 @@ impl App {
     /// Where callers reach it.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
-        self.doors
+        self.bound
             .iter()
-            .map(|(listener, _door)| listener.address())
+            .map(|(listener, _rules)| listener.address())
             .collect()
     }
 
@@ -148,24 +143,24 @@ impl App {
         let Self {
             mut configuration,
             mut parts,
-            doors,
-            rooms,
+            bound,
+            in_flight,
             admin,
         } = self;
         let phase = watch::Sender::new(Phase::Starting);
         let mut administering = JoinSet::new();
         if let Some(listener) = admin {
             let config = configuration.loaded.subscribe();
-            let desk = parts.desk(
+            let state = parts.state(
                 &configuration.loaded().settings,
                 phase.subscribe(),
                 config,
                 signals.quit(),
             );
             tracing::info!(address = %show(&listener), "admin listening");
-            administering.spawn(edge::serve_admin(listener, desk));
+            administering.spawn(edge::serve_admin(listener, state));
         }
-        let serving = Serving::open(&parts, doors, rooms);
+        let serving = Serving::open(&parts, bound, in_flight);
         phase.send_replace(Phase::Serving);
 
         let cause = configuration.follow(&mut parts, &mut signals).await;
@@ -199,29 +194,33 @@ impl App {
 struct Serving {
     accepting: JoinSet<()>,
     drain: Drain,
-    rooms: Vec<Room>,
+    in_flight: Vec<InFlight>,
     /// Its threads end when this does, so it lives until nothing is in flight.
-    crew: Arc<Crew>,
+    servers: Arc<Servers>,
 }
 
 impl Serving {
-    fn open(parts: &Parts, doors: Vec<(Listener, Arc<Door>)>, rooms: Vec<Room>) -> Self {
-        let (drain, crew) = (Drain::new(), threads::employ(parts));
+    fn open(
+        parts: &Parts,
+        bound: Vec<(Listener, Arc<ConnectionRules>)>,
+        in_flight: Vec<InFlight>,
+    ) -> Self {
+        let (drain, servers) = (Drain::new(), threads::start_serving(parts));
         let mut accepting = JoinSet::new();
-        for (listener, door) in doors {
+        for (listener, rules) in bound {
             tracing::info!(address = listener.address(), "listening");
             accepting.spawn(edge::accept(
                 listener,
-                door,
-                Arc::clone(&crew),
+                rules,
+                Arc::clone(&servers),
                 drain.clone(),
             ));
         }
         Self {
             accepting,
             drain,
-            rooms,
-            crew,
+            in_flight,
+            servers,
         }
     }
 
@@ -230,7 +229,7 @@ impl Serving {
         let draining = async {
             sleep(shutdown.delay).await;
             self.accepting.shutdown().await;
-            finish(&self.drain, &self.rooms, shutdown.timeout).await
+            finish(&self.drain, &self.in_flight, shutdown.timeout).await
         };
         let finished = tokio::select! {
             finished = draining => {
@@ -245,7 +244,7 @@ impl Serving {
             }
         };
         self.accepting.shutdown().await;
-        drop(self.crew);
+        drop(self.servers);
         finished
     }
 }
@@ -273,13 +272,13 @@ fn listen_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 /// Waits until no connection has a request any more and no exchange is under way whose caller
 /// left; `false` where `limit` passed first.
-async fn finish(drain: &Drain, rooms: &[Room], limit: Duration) -> bool {
+async fn finish(drain: &Drain, in_flight: &[InFlight], limit: Duration) -> bool {
     let now = Instant::now();
     let end = now.checked_add(limit).unwrap_or(now);
     let connections = timeout_at(end, drain.complete()).await.is_ok();
     let mut exchanges = true;
-    for room in rooms {
-        let all = timeout_at(end, room.permits.acquire_many(room.size)).await;
+    for room in in_flight {
+        let all = timeout_at(end, room.permits.acquire_many(room.most)).await;
         exchanges &= matches!(all, Ok(Ok(_permits)));
     }
     connections && exchanges

@@ -3,22 +3,19 @@
 use std::{io, sync::Arc};
 
 use governor::clock::DefaultClock;
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
-    Room, keys, news,
+    announce, keys,
     threads::{self, Thread},
 };
 use crate::{
     audit::{Audit, AuditLog, OpenError},
     caller::Callers,
-    config::{Listen, Loaded, SecretSource, Settings, Store},
+    config::{Loaded, SecretSource, Settings, Store},
     credential::Credentials,
-    edge::{Desk, Door, Identity, IdentityError, Key, ListenError, Listener, Phase, UnixAccess},
-    gateway::{Entrance, Gateway, Secrets, Services},
+    edge::{AdminState, IdentityError, Key, ListenError, Phase},
+    gateway::{Gateway, Secrets, Services},
     limit::{HashKey, Limiter, LimitsError, NoRandomness, StoreLink, TlsError},
     net::{Connector, SetupError},
     telemetry::{
@@ -146,10 +143,10 @@ impl Parts {
         let mut telling = JoinSet::new();
         if let Some(link) = services.limiter.link() {
             let audit = here.audit.clone();
-            telling.spawn(news::of_store(link.states(), audit, Arc::clone(&metrics)));
+            telling.spawn(announce::store(link.states(), audit, Arc::clone(&metrics)));
         }
         let services = watch::Sender::new(services);
-        telling.spawn(news::of_credential(
+        telling.spawn(announce::credential(
             services.subscribe(),
             here.audit.clone(),
         ));
@@ -169,15 +166,15 @@ impl Parts {
     }
 
     /// What the admin listener reports on.
-    pub(super) fn desk(
+    pub(super) fn state(
         &self,
         settings: &Settings,
         phase: watch::Receiver<Phase>,
         config: watch::Receiver<Arc<Loaded>>,
         quit: Arc<watch::Sender<bool>>,
-    ) -> Desk {
+    ) -> AdminState {
         let admin = settings.admin.as_ref();
-        Desk {
+        AdminState {
             phase,
             services: self.services.subscribe(),
             audit: self.here.audit.clone(),
@@ -300,51 +297,6 @@ fn of_thread(services: &Services, link: Option<&StoreLink>) -> Services {
         services.limiter = Arc::new(services.limiter.through(link.cloned()));
     }
     services
-}
-
-/// Binds every address; all of them before the first is served.
-pub(super) type Doors = (Vec<(Listener, Arc<Door>)>, Vec<Room>, Vec<Arc<Identity>>);
-
-pub(super) fn doors(listens: &[Listen]) -> Result<Doors, StartError> {
-    let (mut doors, mut rooms, mut identities) = (Vec::new(), Vec::new(), Vec::new());
-    for listen in listens {
-        let identity = listen
-            .tls
-            .as_ref()
-            .map(Identity::load)
-            .transpose()?
-            .map(Arc::new);
-        let requests = Arc::new(Semaphore::new(listen.max_in_flight.get()));
-        let connections = Arc::new(Semaphore::new(listen.max_connections.get()));
-        let access = UnixAccess {
-            mode: listen.unix_mode,
-            group: listen.unix_group,
-        };
-        for bind in &listen.addresses {
-            let Some(listener) = Listener::bind(bind, access)? else {
-                continue;
-            };
-            let entrance = Entrance::new(listen, bind, Arc::clone(&requests));
-            // the file's permissions guard a unix socket, and TLS would add nothing
-            let identity = listener.is_tcp().then(|| identity.clone()).flatten();
-            doors.push((
-                listener,
-                Arc::new(Door::new(
-                    listen,
-                    entrance,
-                    identity,
-                    Arc::clone(&connections),
-                )),
-            ));
-        }
-        let size = u32::try_from(listen.max_in_flight.get()).unwrap_or(u32::MAX);
-        rooms.push(Room {
-            permits: requests,
-            size,
-        });
-        identities.extend(identity);
-    }
-    Ok((doors, rooms, identities))
 }
 
 fn exporter(

@@ -54,7 +54,7 @@ pub(super) struct Watched {
     /// Which key names it.
     key: String,
     path: PathBuf,
-    /// When it was last changed, and its number: one that is renamed into its place, as
+    /// When it was last changed, and its number: one that is renamed into its server, as
     /// Kubernetes does, is another.
     stamp: Option<(SystemTime, u64)>,
 }

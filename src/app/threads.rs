@@ -6,12 +6,15 @@ use std::{
     thread,
 };
 
-use tokio::{runtime, sync::mpsc::unbounded_channel};
+use tokio::{
+    runtime,
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+};
 
 use super::parts::{Parts, Worker};
 use crate::{
     audit::turn_is_over,
-    edge::{Arrivals, Crew, Seat, Workplace},
+    edge::{Accepted, Server, ServerHandle, Servers},
 };
 
 /// How many threads serve: one a core that this process may use.
@@ -34,7 +37,7 @@ pub fn event_loop() -> io::Result<runtime::Runtime> {
 #[derive(Debug)]
 pub(super) struct Thread {
     event_loop: runtime::Handle,
-    work: mpsc::Sender<(Workplace, Arrivals)>,
+    work: mpsc::Sender<(Server, UnboundedReceiver<Accepted>)>,
     thread: thread::JoinHandle<()>,
 }
 
@@ -42,10 +45,10 @@ impl Thread {
     pub(super) fn start() -> io::Result<Self> {
         let runtime = event_loop()?;
         let event_loop = runtime.handle().clone();
-        let (work, given) = mpsc::channel::<(Workplace, Arrivals)>();
+        let (work, given) = mpsc::channel::<(Server, UnboundedReceiver<Accepted>)>();
         let serve = move || {
-            if let Ok((place, arrivals)) = given.recv() {
-                runtime.block_on(place.work(arrivals));
+            if let Ok((server, accepted)) = given.recv() {
+                runtime.block_on(server.work(accepted));
             }
             // a name that is still being looked up must not hold up the end
             runtime.shutdown_background();
@@ -75,27 +78,27 @@ impl Thread {
     }
 }
 
-/// Gives all threads their work; the caller's own is the crew's first.
-pub(super) fn employ(parts: &Parts) -> Arc<Crew> {
-    let place =
-        |worker: &Worker| Workplace::new(worker.gateway.subscribe(), Arc::clone(&parts.metrics));
+/// Gives all threads their work, the caller's own too.
+pub(super) fn start_serving(parts: &Parts) -> Arc<Servers> {
+    let server =
+        |worker: &Worker| Server::new(worker.gateway.subscribe(), Arc::clone(&parts.metrics));
     let mut others = Vec::with_capacity(parts.others.len());
     for (thread, worker) in &parts.others {
-        let place = place(worker);
-        let (arrivals, coming) = unbounded_channel();
-        let seat = Seat {
-            arrivals,
-            load: place.load(),
+        let server = server(worker);
+        let (accepted, coming) = unbounded_channel();
+        let handle = ServerHandle {
+            accepted,
+            load: server.load(),
         };
-        match thread.work.send((place, coming)) {
-            Ok(()) => others.push(seat),
+        match thread.work.send((server, coming)) {
+            Ok(()) => others.push(handle),
             Err(mpsc::SendError(_work)) => {
                 tracing::error!("a serving thread ended before it began");
             }
         }
     }
-    Arc::new(Crew {
-        here: place(&parts.here),
+    Arc::new(Servers {
+        here: server(&parts.here),
         others,
     })
 }

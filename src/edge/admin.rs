@@ -16,6 +16,8 @@
 //! service here. Guarded means a loopback peer with a loopback `Host` and no sign of a browser
 //! page or of a proxy that passes others on, or whoever shows `admin.key` in `x-mfa-gateway-key`.
 
+mod limits;
+
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::UNIX_EPOCH};
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
@@ -28,11 +30,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch};
 
-use super::limits::{self, Question};
+use self::limits::Question;
 use crate::{
     audit::Audit,
     caller::KEY_HEADER,
-    client::X_FORWARDED_FOR,
+    client_ip::X_FORWARDED_FOR,
     config::Loaded,
     gateway::{Services, is_cross_site, is_loopback, one_host},
     telemetry::metrics::Readings,
@@ -51,7 +53,7 @@ pub enum Phase {
 
 /// What the admin listener reports on.
 #[derive(Clone, Debug)]
-pub struct Desk {
+pub struct AdminState {
     /// Where the process stands.
     pub phase: watch::Receiver<Phase>,
     /// The limiter, the credential and the metrics of the moment.
@@ -87,8 +89,8 @@ impl Key {
 }
 
 /// Serves the admin listener until dropped.
-pub async fn serve(listener: TcpListener, desk: Desk) {
-    let desk = Arc::new(desk);
+pub async fn serve(listener: TcpListener, state: AdminState) {
+    let state = Arc::new(state);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -98,10 +100,10 @@ pub async fn serve(listener: TcpListener, desk: Desk) {
                 continue;
             }
         };
-        let desk = Arc::clone(&desk);
+        let state = Arc::clone(&state);
         let service = service_fn(move |request| {
-            let desk = Arc::clone(&desk);
-            async move { Ok::<_, Infallible>(desk.respond(peer, request).await) }
+            let state = Arc::clone(&state);
+            async move { Ok::<_, Infallible>(state.respond(peer, request).await) }
         });
         drop(tokio::spawn(async move {
             let connection = http1::Builder::new()
@@ -114,7 +116,7 @@ pub async fn serve(listener: TcpListener, desk: Desk) {
     }
 }
 
-impl Desk {
+impl AdminState {
     async fn respond(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let question = Question::at(request.uri().path());
         match question.filter(|_question| request.method() == Method::POST) {

@@ -18,9 +18,9 @@ impl Drain {
         Self(watch::Sender::new(false))
     }
 
-    /// What one connection listens to.
-    pub(super) fn word(&self) -> Word {
-        Word(self.0.subscribe())
+    /// For one connection. Whoever holds it is waited for.
+    pub(super) fn signal(&self) -> DrainSignal {
+        DrainSignal(self.0.subscribe())
     }
 
     /// Tells all connections, and returns when the last has ended. It has no limit of its own.
@@ -36,51 +36,52 @@ impl Default for Drain {
     }
 }
 
-/// The word that it is time to end. Whoever holds one is waited for, so it is taken as soon as
-/// a connection is accepted, and held until that has ended.
+/// Says that it is time to end. Whoever holds one is waited for, so it is taken as soon as a
+/// connection is accepted, and held until that has ended.
 #[derive(Debug)]
-pub(super) struct Word(watch::Receiver<bool>);
+pub(super) struct DrainSignal(watch::Receiver<bool>);
 
-/// A connection's ear: ready once, when the word comes.
-pub(super) enum Ear {
+/// A connection's side of it: ready once, when the signal comes.
+pub(super) enum DrainListener {
     Listening {
-        /// Resolves when the word comes, and then wakes this task.
-        word: Pin<Box<dyn Future<Output = Word> + Send>>,
+        /// Resolves when the signal comes, and then wakes this task.
+        signal: Pin<Box<dyn Future<Output = DrainSignal> + Send>>,
         task: Option<Waker>,
         /// Tells whether it came.
-        said: Word,
+        seen: DrainSignal,
     },
-    /// Heard; kept so that the connection's end is waited for.
-    Told { _word: Word },
+    /// It came. Kept so that the connection's end is waited for.
+    Draining { _signal: DrainSignal },
 }
 
-impl Ear {
-    pub(super) fn new(word: Word) -> Self {
-        let (said, mut word) = (Word(word.0.clone()), word);
+impl DrainListener {
+    pub(super) fn new(signal: DrainSignal) -> Self {
+        let (seen, mut signal) = (DrainSignal(signal.0.clone()), signal);
         Self::Listening {
-            // unconstrained: a poll that was put off would not be woken by the word
-            word: Box::pin(unconstrained(async move {
-                // that nobody is left to say it is a word too
-                drop(word.0.wait_for(|told| *told).await.map(|_told| ()));
-                word
+            // unconstrained: a poll that was put off would not be woken by the signal
+            signal: Box::pin(unconstrained(async move {
+                // that nobody is left to send it is a signal too
+                drop(signal.0.wait_for(|told| *told).await.map(|_told| ()));
+                signal
             })),
             task: None,
-            said,
+            seen,
         }
     }
 
-    /// Asked each time that a connection moves, so it looks at the word itself only where it must.
-    pub(super) fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self::Listening { word, task, said } = self else {
+    /// Asked each time that a connection moves, so it polls the signal itself only where it must.
+    pub(super) fn poll_signal(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self::Listening { signal, task, seen } = self else {
             return Poll::Pending;
         };
         let listens = task.as_ref().is_some_and(|task| task.will_wake(cx.waker()));
-        if listens && matches!(said.0.has_changed(), Ok(false)) {
+        if listens && matches!(seen.0.has_changed(), Ok(false)) {
             return Poll::Pending;
         }
         *task = Some(cx.waker().clone());
-        word.as_mut()
+        signal
+            .as_mut()
             .poll(cx)
-            .map(|word| *self = Self::Told { _word: word })
+            .map(|signal| *self = Self::Draining { _signal: signal })
     }
 }

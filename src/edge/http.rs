@@ -27,7 +27,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::patience::{Busy, ConnectionError, Over, Pulse, Served, Watch, Work};
+use super::timeouts::{Activity, Busy, ConnectionError, End, Watchdog, WhenIdle, Work};
 use crate::{
     gateway::{Body, Finish},
     model::Deadline,
@@ -91,59 +91,59 @@ impl<A> Answers for A where
 {
 }
 
-/// Speaks HTTP until either end has had enough.
-pub(super) async fn speak<S, A>(
+/// Serves HTTP until either end has had enough.
+pub(super) async fn serve<S, A>(
     socket: S,
     max_headers: usize,
     mut answers: A,
-    mut watch: Watch,
+    mut watchdog: Watchdog,
 ) -> Result<(), ConnectionError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answers,
 {
-    let mut line = Line {
-        came: Bytes::new(),
+    let mut io = PrefixedIo {
+        prefix: Bytes::new(),
         is_http1: false,
         socket,
-        pulse: Arc::clone(watch.pulse()),
+        activity: Arc::clone(watchdog.activity()),
     };
     loop {
-        let mut silence = Silence {
-            line: &mut line,
-            over: false,
+        let mut first = FirstBytes {
+            io: &mut io,
+            given_up: false,
         };
-        watch.over(Pin::new(&mut silence), Served::Once).await?;
-        match line.version() {
-            Some(Version::Http1) if !watch.is_told() => {}
-            Some(Version::Http2) if !watch.is_told() => {
-                let connection = http2().serve_connection(TokioIo::new(line), answers);
+        watchdog.guard(Pin::new(&mut first), WhenIdle::Wait).await?;
+        match io.version() {
+            Some(Version::Http1) if !watchdog.is_draining() => {}
+            Some(Version::Http2) if !watchdog.is_draining() => {
+                let connection = http2().serve_connection(TokioIo::new(io), answers);
                 let mut connection = Box::pin(connection);
-                watch.over(connection.as_mut(), Served::Once).await?;
+                watchdog.guard(connection.as_mut(), WhenIdle::Wait).await?;
                 return Ok(());
             }
-            Some(_) | None => return line.close().await,
+            Some(_) | None => return io.close().await,
         }
-        line.is_http1 = true;
-        let connection = http1(max_headers).serve_connection(TokioIo::new(line), answers);
+        io.is_http1 = true;
+        let connection = http1(max_headers).serve_connection(TokioIo::new(io), answers);
         let mut connection = Box::new(connection);
-        let over = watch
-            .over(Pin::new(&mut *connection), Served::Again)
+        let end = watchdog
+            .guard(Pin::new(&mut *connection), WhenIdle::Park)
             .await?;
-        if over == Over::Ended {
+        if end == End::Closed {
             return Ok(());
         }
         let parts = connection.into_parts();
-        (line, answers) = (parts.io.into_inner(), parts.service);
-        if watch.is_told() {
-            return line.close().await;
+        (io, answers) = (parts.io.into_inner(), parts.service);
+        if watchdog.is_draining() {
+            return io.close().await;
         }
         // What has come and is no whole request comes again. A copy, as there are 8 KiB around it.
-        line.came = Bytes::copy_from_slice(&parts.read_buf);
+        io.prefix = Bytes::copy_from_slice(&parts.read_buf);
     }
 }
 
-/// Time limits on heads are [`super::patience`]'s.
+/// Time limits on heads are [`super::timeouts`]'s.
 fn http1(max_headers: usize) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).max_buf_size(MAX_HEAD);
@@ -166,7 +166,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-impl<S, A> Work for http1::Connection<TokioIo<Line<S>>, A>
+impl<S, A> Work for http1::Connection<TokioIo<PrefixedIo<S>>, A>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     A: Answers,
@@ -174,7 +174,7 @@ where
     type Error = hyper::Error;
 
     /// At its end hyper sends what it has yet to send and shuts the socket, in this order; only
-    /// one that is put to rest is not shut, see [`Line`].
+    /// one that is being parked is not shut, see [`PrefixedIo`].
     fn poll_work(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
         self.poll(cx)
     }
@@ -184,7 +184,7 @@ where
     }
 }
 
-impl<S, A> Work for http2::Connection<TokioIo<Line<S>>, A, TokioExecutor>
+impl<S, A> Work for http2::Connection<TokioIo<PrefixedIo<S>>, A, TokioExecutor>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     A: Answers,
@@ -206,25 +206,25 @@ enum Version {
     Http2,
 }
 
-/// A socket that tells the pulse when bytes come and whether they go, and what has come already.
-/// It is not shut while the pulse says that it is put to rest.
-struct Line<S> {
-    /// Is read first.
-    came: Bytes,
+/// A socket, and what was read from it before anybody knew what it speaks. It tells the
+/// [`Activity`] when bytes come and whether they go, and isn't shut while it is being parked.
+struct PrefixedIo<S> {
+    /// What has come already: it is read first.
+    prefix: Bytes,
     /// It has spoken HTTP/1.1 before, so that is what it speaks.
     is_http1: bool,
     socket: S,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> PrefixedIo<S> {
     /// What the peer speaks, as soon as that can be told.
     fn version(&self) -> Option<Version> {
         if self.is_http1 {
-            (!self.came.is_empty()).then_some(Version::Http1)
-        } else if self.came.starts_with(PREFACE) {
+            (!self.prefix.is_empty()).then_some(Version::Http1)
+        } else if self.prefix.starts_with(PREFACE) {
             Some(Version::Http2)
-        } else if PREFACE.starts_with(&self.came) {
+        } else if PREFACE.starts_with(&self.prefix) {
             None
         } else {
             Some(Version::Http1)
@@ -239,67 +239,67 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 }
 
-/// A connection of which nobody knows yet what it speaks, or whether it will say more. Ends when
-/// that is known, or when the peer does.
-struct Silence<'l, S> {
-    line: &'l mut Line<S>,
-    over: bool,
+/// Waits for the first bytes of a connection that is new, or was parked. Ends when they tell what
+/// it speaks, or when the peer ends.
+struct FirstBytes<'l, S> {
+    io: &'l mut PrefixedIo<S>,
+    given_up: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Work for Silence<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Work for FirstBytes<'_, S> {
     type Error = io::Error;
 
     fn poll_work(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.over && self.line.version().is_none() {
+        while !self.given_up && self.io.version().is_none() {
             // on the stack, as most of the time there is nothing to keep
             let mut space = [0; FIRST];
             let mut buffer = ReadBuf::new(&mut space);
-            ready!(Pin::new(&mut self.line.socket).poll_read(cx, &mut buffer))?;
+            ready!(Pin::new(&mut self.io.socket).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            let mut came = BytesMut::from(&*self.line.came);
-            came.extend_from_slice(buffer.filled());
-            self.line.came = came.freeze();
-            self.line.pulse.bytes_came();
+            let mut prefix = BytesMut::from(&*self.io.prefix);
+            prefix.extend_from_slice(buffer.filled());
+            self.io.prefix = prefix.freeze();
+            self.io.activity.bytes_came();
         }
         Poll::Ready(Ok(()))
     }
 
     fn finish(mut self: Pin<&mut Self>) {
-        self.over = true;
+        self.given_up = true;
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PrefixedIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.came.is_empty() {
-            let count = self.came.len().min(buffer.remaining());
-            buffer.put_slice(&self.came.split_to(count));
-            self.pulse.bytes_came();
+        if !self.prefix.is_empty() {
+            let count = self.prefix.len().min(buffer.remaining());
+            buffer.put_slice(&self.prefix.split_to(count));
+            self.activity.bytes_came();
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
-            self.pulse.bytes_came();
+            self.activity.bytes_came();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PrefixedIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        self.pulse.bytes_wait(written.is_pending());
+        self.activity.set_blocked(written.is_pending());
         written
     }
 
@@ -309,7 +309,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bytes);
-        self.pulse.bytes_wait(written.is_pending());
+        self.activity.set_blocked(written.is_pending());
         written
     }
 
@@ -319,12 +319,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-        self.pulse.bytes_wait(flushed.is_pending());
+        self.activity.set_blocked(flushed.is_pending());
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.pulse.rests() {
+        if self.activity.is_parking() {
             return self.poll_flush(cx);
         }
         Pin::new(&mut self.socket).poll_shutdown(cx)

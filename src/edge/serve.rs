@@ -1,4 +1,4 @@
-//! Connections: accepted in one place, served each by one thread from its first byte to its last.
+//! Connections: accepted in one server, when_idle each by one thread from its first byte to its last.
 //!
 //! The accepting thread hands a connection to the thread with the fewest, so that load spreads
 //! evenly however few connections there are, and no request ever crosses threads.
@@ -24,14 +24,14 @@ use tokio_util::either::Either;
 
 use super::{
     certificate,
-    door::Door,
-    drain::{Drain, Word},
+    drain::{Drain, DrainSignal},
     http::{self, Answering},
     listen::{Listener, Socket},
-    patience::{ConnectionError, Watch},
+    rules::ConnectionRules,
+    timeouts::{ConnectionError, Watchdog},
 };
 use crate::{
-    client::Source,
+    client_ip::Source,
     event::Peer,
     gateway::{Connection, Gateway},
     model::{Deadline, Proof},
@@ -44,11 +44,11 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// What is said of one that can't change threads.
 const LOST: &str = "a connection was lost on its way to its thread";
 
-/// A connection on its way from one thread to another.
+/// An accepted connection on its way from one thread to another.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct Accepted {
     socket: Detached,
-    visit: Visit,
+    info: ConnectionInfo,
 }
 
 /// The same between two threads' event loops.
@@ -59,29 +59,26 @@ type Wire = Either<Socket, Box<TlsStream<Socket>>>;
 
 /// What goes with a connection from its acceptance to its end.
 #[derive(Debug)]
-struct Visit {
+struct ConnectionInfo {
     peer: Peer,
     proof: Proof,
-    door: Arc<Door>,
-    word: Word,
+    rules: Arc<ConnectionRules>,
+    drain: DrainSignal,
     _room: OwnedSemaphorePermit,
 }
 
-/// The connections of one thread, as they come.
-pub type Arrivals = mpsc::UnboundedReceiver<Arrival>;
-
-/// What one thread needs to serve connections.
+/// Serves the connections of one thread.
 #[derive(Clone)]
-pub struct Workplace {
+pub struct Server {
     gateway: watch::Receiver<Arc<Gateway>>,
     metrics: Arc<Metrics>,
     /// Connections of this thread, for whoever hands out the next.
     load: Arc<AtomicUsize>,
 }
 
-impl std::fmt::Debug for Workplace {
+impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Workplace")
+        f.debug_struct("Server")
             .field("load", &self.load)
             .finish_non_exhaustive()
     }
@@ -89,53 +86,58 @@ impl std::fmt::Debug for Workplace {
 
 /// The threads that serve.
 #[derive(Debug)]
-pub struct Crew {
-    /// The accepting thread's own place.
-    pub here: Workplace,
+pub struct Servers {
+    /// The accepting thread's own server.
+    pub here: Server,
     /// The other threads.
-    pub others: Vec<Seat>,
+    pub others: Vec<ServerHandle>,
 }
 
-/// Another thread's place, seen from the accepting one.
+/// Another thread's server, seen from the accepting one.
 #[derive(Debug)]
-pub struct Seat {
+pub struct ServerHandle {
     /// Takes its connections.
-    pub arrivals: mpsc::UnboundedSender<Arrival>,
+    pub accepted: mpsc::UnboundedSender<Accepted>,
     /// How many it has.
     pub load: Arc<AtomicUsize>,
 }
 
-impl Crew {
-    fn hand_over(&self, socket: Socket, visit: Visit) {
+impl Servers {
+    fn hand_over(&self, socket: Socket, info: ConnectionInfo) {
         let least = self
             .others
             .iter()
-            .min_by_key(|seat| seat.load.load(Ordering::Relaxed));
-        if let Some(seat) = least
-            && seat.load.load(Ordering::Relaxed) < self.here.load.load(Ordering::Relaxed)
+            .min_by_key(|handle| handle.load.load(Ordering::Relaxed));
+        if let Some(handle) = least
+            && handle.load.load(Ordering::Relaxed) < self.here.load.load(Ordering::Relaxed)
         {
-            return seat.take(socket, visit);
+            return handle.take(socket, info);
         }
         self.here.load.fetch_add(1, Ordering::Relaxed);
-        self.here.clone().serve(socket, visit);
+        self.here.clone().serve(socket, info);
     }
 }
 
-impl Seat {
-    fn take(&self, socket: Socket, visit: Visit) {
+impl ServerHandle {
+    fn take(&self, socket: Socket, info: ConnectionInfo) {
         let socket = match detach(socket) {
             Ok(socket) => socket,
             Err(error) => return tracing::warn!(%error, "{LOST}"),
         };
         self.load.fetch_add(1, Ordering::Relaxed);
-        if self.arrivals.send(Arrival { socket, visit }).is_err() {
+        if self.accepted.send(Accepted { socket, info }).is_err() {
             tracing::debug!("a connection came while its thread was ending");
         }
     }
 }
 
 /// Accepts until dropped.
-pub async fn accept(listener: Listener, door: Arc<Door>, crew: Arc<Crew>, drain: Drain) {
+pub async fn accept(
+    listener: Listener,
+    rules: Arc<ConnectionRules>,
+    servers: Arc<Servers>,
+    drain: Drain,
+) {
     loop {
         let (socket, peer, proof) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -146,21 +148,21 @@ pub async fn accept(listener: Listener, door: Arc<Door>, crew: Arc<Crew>, drain:
                 continue;
             }
         };
-        let Ok(room) = Arc::clone(&door.connections).try_acquire_owned() else {
+        let Ok(room) = Arc::clone(&rules.connections).try_acquire_owned() else {
             tracing::debug!(
                 address = listener.address(),
                 "listen.max_connections are open: one more was closed"
             );
             continue;
         };
-        let visit = Visit {
+        let info = ConnectionInfo {
             peer,
             proof,
-            door: Arc::clone(&door),
-            word: drain.word(),
+            rules: Arc::clone(&rules),
+            drain: drain.signal(),
             _room: room,
         };
-        crew.hand_over(socket, visit);
+        servers.hand_over(socket, info);
     }
 }
 
@@ -173,8 +175,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-impl Workplace {
-    /// A place that serves with the gateway of the moment.
+impl Server {
+    /// A server that serves with the gateway of the moment.
     #[must_use]
     pub fn new(gateway: watch::Receiver<Arc<Gateway>>, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -190,11 +192,11 @@ impl Workplace {
         Arc::clone(&self.load)
     }
 
-    /// Serves what comes until nothing more can come. Runs on the thread whose place it is.
-    pub async fn work(self, mut arrivals: Arrivals) {
-        while let Some(Arrival { socket, visit }) = arrivals.recv().await {
+    /// Serves what comes until nothing more can come. Runs on the thread whose server it is.
+    pub async fn work(self, mut accepted: mpsc::UnboundedReceiver<Accepted>) {
+        while let Some(Accepted { socket, info }) = accepted.recv().await {
             match attach(socket) {
-                Ok(socket) => self.clone().serve(socket, visit),
+                Ok(socket) => self.clone().serve(socket, info),
                 Err(error) => {
                     self.load.fetch_sub(1, Ordering::Relaxed);
                     tracing::warn!(%error, "{LOST}");
@@ -203,11 +205,11 @@ impl Workplace {
         }
     }
 
-    fn serve(self, socket: Socket, visit: Visit) {
+    fn serve(self, socket: Socket, info: ConnectionInfo) {
         let open = Open::new(&self.metrics, Arc::clone(&self.load));
-        let peer = visit.peer;
+        let peer = info.peer;
         drop(tokio::spawn(async move {
-            if let Err(error) = self.greet(socket, visit).await {
+            if let Err(error) = self.handshake(socket, info).await {
                 tracing::debug!(?peer, %error, "a connection ended early");
             }
             drop(open);
@@ -216,14 +218,18 @@ impl Workplace {
 
     /// What comes before HTTP: from where a proxy passes it on, and TLS, where the listener has
     /// them.
-    async fn greet(self, mut socket: Socket, mut visit: Visit) -> Result<(), ConnectionError> {
-        let door = Arc::clone(&visit.door);
-        let deadline = Deadline::after(door.patience.header);
+    async fn handshake(
+        self,
+        mut socket: Socket,
+        mut info: ConnectionInfo,
+    ) -> Result<(), ConnectionError> {
+        let rules = Arc::clone(&info.rules);
+        let deadline = Deadline::after(rules.timeouts.header);
         let source = deadline
-            .run(door.source(&mut socket, visit.peer))
+            .run(rules.source(&mut socket, info.peer))
             .await
             .map_err(|_elapsed| ConnectionError::Silent)??;
-        let wire = match &door.tls {
+        let wire = match &rules.tls {
             None => Wire::Left(socket),
             Some(identity) => {
                 // boxed, or connections without TLS would have room for it
@@ -233,36 +239,41 @@ impl Workplace {
                     .map_err(|_elapsed| ConnectionError::Silent)?
                     .map_err(|error| ConnectionError::Served(error.into()))?;
                 let (_socket, session) = stream.get_ref();
-                visit.proof.certificate = certificate::names(session.peer_certificates())?;
+                info.proof.certificate = certificate::names(session.peer_certificates())?;
                 Wire::Right(Box::new(stream))
             }
         };
-        self.speak(wire, source, visit).await
+        self.serve_http(wire, source, info).await
     }
 
     /// HTTP, answered by the gateway of the moment.
-    async fn speak(self, wire: Wire, source: Source, visit: Visit) -> Result<(), ConnectionError> {
-        let Visit {
+    async fn serve_http(
+        self,
+        wire: Wire,
+        source: Source,
+        info: ConnectionInfo,
+    ) -> Result<(), ConnectionError> {
+        let ConnectionInfo {
             peer,
             proof,
-            door,
-            word,
+            rules,
+            drain,
             _room,
-        } = visit;
+        } = info;
         let connection = Arc::new(Connection {
-            entrance: Arc::clone(&door.entrance),
+            entrance: Arc::clone(&rules.entrance),
             peer,
             proof,
             source,
         });
-        let (max_headers, watch) = (door.max_headers, Watch::new(word, door.patience));
-        let pulse = Arc::clone(watch.pulse());
+        let (max_headers, watchdog) = (rules.max_headers, Watchdog::new(drain, rules.timeouts));
+        let activity = Arc::clone(watchdog.activity());
         let answers = service_fn(move |request: Request<Incoming>| {
             let gateway = Arc::clone(&self.gateway.borrow());
-            let busy = pulse.request();
+            let busy = activity.request();
             Answering::new(gateway.handle(Arc::clone(&connection), request), busy)
         });
-        http::speak(wire, max_headers, answers, watch).await
+        http::serve(wire, max_headers, answers, watchdog).await
     }
 }
 

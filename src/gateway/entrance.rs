@@ -5,7 +5,7 @@
 //! must be one that is allowed; forms and `fetch` both send it, and browsers that say
 //! `Sec-Fetch-Site` are believed when they say cross-site).
 //!
-//! It also says from where the user comes ([`crate::client`]), as that depends on which proxies
+//! It also says from where the user comes ([`crate::client_ip`]), as that depends on which proxies
 //! this listener trusts.
 
 use std::{
@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::headers::{self, PrivateHeaders};
 use crate::{
-    client::{Disagreement, Source},
+    client_ip::{Disagreement, Source},
     config::{Bind, Listen, TrustedProxies},
 };
 

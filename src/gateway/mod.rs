@@ -1,7 +1,7 @@
 //! The way of one request through the gateway. Read this first.
 //!
 //! 1. `entrance`: room for one more; one `Host` that is served; `Origin`; no header of ours taken
-//!    away; from where the user comes ([`crate::client`])
+//!    away; from where the user comes ([`crate::client_ip`])
 //! 2. [`crate::route`]: exact match of the raw path, method, let through, query
 //! 3. [`crate::caller`]: who calls, and may they do this
 //! 4. [`crate::body`]: read whole and bounded, one strict JSON object, every proof there
@@ -22,14 +22,14 @@
 //! means memory too.
 
 mod answer;
+mod context;
 mod entrance;
 mod finish;
-mod given;
 mod headers;
+mod identify;
 mod problem;
 mod rejection;
 mod trail;
-mod who;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -44,14 +44,14 @@ use jiff::Timestamp;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use answer::{answer, leave_out_body, refuse};
+pub use context::{Connection, Secrets, Services};
 pub use entrance::{Entrance, EntranceError};
 pub(crate) use entrance::{is_cross_site, is_loopback, one_host};
 pub use finish::{Begun, Finish};
-pub use given::{Connection, Secrets, Services};
 use headers::PrivateHeaders;
+pub use identify::TokenKeys;
 use rejection::Rejection;
 use trail::Trail;
-pub use who::TokenKeys;
 
 use crate::{
     audit::Audit,
@@ -80,7 +80,7 @@ pub struct Gateway {
     callers: Arc<Callers>,
     body: body::Rules,
     subject: config::Subject,
-    tokens: who::Tokens,
+    tokens: identify::Tokens,
     request_timeout: Duration,
     services: Services,
     audit: Audit,
@@ -115,7 +115,7 @@ impl Gateway {
     ) -> Self {
         let blueprint =
             Blueprint::new(&settings.frontegg, &settings.headers, secrets.address_proof);
-        let subject_headers = who::subject_headers(&settings.subject.from);
+        let subject_headers = identify::subject_headers(&settings.subject.from);
         Self {
             routes: RouteTable::new(&settings.routes.allowed),
             private: PrivateHeaders::new(blueprint.names().cloned().chain(subject_headers)),
@@ -125,7 +125,7 @@ impl Gateway {
                 subaddress: Subaddress::fold_if(settings.limits.fold_subaddress),
             },
             subject: settings.subject.clone(),
-            tokens: who::Tokens::new(settings, &services.token_keys),
+            tokens: identify::Tokens::new(settings, &services.token_keys),
             request_timeout: settings.frontegg.request_timeout,
             services,
             audit,

@@ -9,12 +9,12 @@ use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 
-use super::{entrance::EntranceError, who::fault};
+use super::{entrance::EntranceError, identify::fault};
 use crate::{
     audit::NotAccepted,
     body::BodyError,
     caller::{CallerError, Ways},
-    client::Disagreement,
+    client_ip::Disagreement,
     credential::CredentialError,
     jwks::KeysError,
     jwt::{JwtError, MULTI_FACTOR, StepUpError},

@@ -14,7 +14,7 @@ use std::{
 use http::{StatusCode, request::Parts};
 use tokio::time::Instant;
 
-use super::{REQUEST_ID, given::Services, rejection::Rejection};
+use super::{REQUEST_ID, context::Services, rejection::Rejection};
 use crate::{
     audit::{Audit, NotAccepted},
     body::Checked,

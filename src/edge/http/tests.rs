@@ -10,11 +10,11 @@ use tokio::{
 };
 
 use super::{
-    super::{drain::Drain, patience::Patience},
+    super::{drain::Drain, timeouts::ConnectionTimeouts},
     *,
 };
 
-const PATIENCE: Patience = Patience {
+const TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
     header: Duration::from_secs(10),
     idle: Duration::from_secs(75),
 };
@@ -22,18 +22,18 @@ const PATIENCE: Patience = Patience {
 const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// A connection whose every request is answered with its path.
-fn serve(drain: &Drain) -> (DuplexStream, JoinHandle<Result<(), ConnectionError>>) {
+fn connect(drain: &Drain) -> (DuplexStream, JoinHandle<Result<(), ConnectionError>>) {
     let (client, server) = duplex(4 * 1024);
-    let watch = Watch::new(drain.word(), PATIENCE);
-    let pulse = Arc::clone(watch.pulse());
+    let watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
+    let activity = Arc::clone(watchdog.activity());
     let answers = service_fn(move |request: Request<Incoming>| {
         let answer = Finish::new(|_begun| async move {
             let path = Bytes::copy_from_slice(request.uri().path().as_bytes());
             Response::new(Full::new(path))
         });
-        Answering::new(answer, pulse.request())
+        Answering::new(answer, activity.request())
     });
-    let serving = tokio::spawn(speak(server, USUAL_HEADERS, answers, watch));
+    let serving = tokio::spawn(serve(server, USUAL_HEADERS, answers, watchdog));
     (client, serving)
 }
 
@@ -49,7 +49,7 @@ async fn answer(client: &mut DuplexStream) -> char {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_rested_answers_as_before() {
     let drain = Drain::new();
-    let (mut client, serving) = serve(&drain);
+    let (mut client, serving) = connect(&drain);
     for _ in 0..3 {
         client.write_all(REQUEST).await.unwrap();
         assert_eq!(answer(&mut client).await, 'a');
@@ -62,7 +62,7 @@ async fn a_connection_that_rested_answers_as_before() {
 #[tokio::test(start_paused = true)]
 async fn the_beginning_of_a_head_outlives_a_rest() {
     let drain = Drain::new();
-    let (mut client, _serving) = serve(&drain);
+    let (mut client, _serving) = connect(&drain);
     let next = b"GET /b HTTP/1.1\r\nhost: x\r\n\r\n";
     for cut in 1..next.len() {
         let (begun, rest) = next.split_at(cut);
@@ -77,7 +77,7 @@ async fn the_beginning_of_a_head_outlives_a_rest() {
 #[tokio::test(start_paused = true)]
 async fn a_head_that_is_only_begun_is_not_waited_for_after_a_rest_either() {
     let drain = Drain::new();
-    let (mut client, serving) = serve(&drain);
+    let (mut client, serving) = connect(&drain);
     client
         .write_all(&[REQUEST, b"GET /b"].concat())
         .await
@@ -94,7 +94,7 @@ async fn a_head_that_is_only_begun_is_not_waited_for_after_a_rest_either() {
 #[tokio::test(start_paused = true)]
 async fn a_resting_connection_ends_after_the_idle_time_out_or_when_told() {
     let drain = Drain::new();
-    let (mut client, serving) = serve(&drain);
+    let (mut client, serving) = connect(&drain);
     client.write_all(REQUEST).await.unwrap();
     answer(&mut client).await;
     sleep(Duration::from_secs(70)).await;
@@ -105,7 +105,7 @@ async fn a_resting_connection_ends_after_the_idle_time_out_or_when_told() {
         Err(ConnectionError::Silent)
     ));
 
-    let (mut client, serving) = serve(&drain);
+    let (mut client, serving) = connect(&drain);
     client.write_all(REQUEST).await.unwrap();
     answer(&mut client).await;
     sleep(Duration::from_secs(10)).await;
@@ -118,7 +118,7 @@ async fn a_resting_connection_ends_after_the_idle_time_out_or_when_told() {
 async fn an_answer_that_is_read_slowly_comes_whole() {
     let drain = Drain::new();
     for head in ["", "connection: close\r\n"] {
-        let (mut client, serving) = serve(&drain);
+        let (mut client, serving) = connect(&drain);
         let long = "l".repeat(30_000);
         let request = format!("GET /{long} HTTP/1.1\r\nhost: x\r\n{head}\r\n");
         client.write_all(request.as_bytes()).await.unwrap();
@@ -148,7 +148,7 @@ async fn an_answer_that_is_read_slowly_comes_whole() {
 #[tokio::test(start_paused = true)]
 async fn what_has_spoken_http_1_speaks_it_after_a_rest_too() {
     let drain = Drain::new();
-    let (mut client, serving) = serve(&drain);
+    let (mut client, serving) = connect(&drain);
     client.write_all(REQUEST).await.unwrap();
     answer(&mut client).await;
     sleep(Duration::from_secs(5)).await;
@@ -168,7 +168,7 @@ async fn what_has_spoken_http_1_speaks_it_after_a_rest_too() {
 #[tokio::test(start_paused = true)]
 async fn first_bytes_that_come_one_by_one_are_understood_in_both_versions() {
     let drain = Drain::new();
-    let (mut client, _serving) = serve(&drain);
+    let (mut client, _serving) = connect(&drain);
     for byte in [b"PRI ".as_slice(), REQUEST].concat() {
         client.write_all(&[byte]).await.unwrap();
     }
@@ -176,7 +176,7 @@ async fn first_bytes_that_come_one_by_one_are_understood_in_both_versions() {
     client.read_exact(&mut text).await.unwrap();
     assert_eq!(&text, b"HTTP/1.1 400");
 
-    let (client, serving) = serve(&drain);
+    let (client, serving) = connect(&drain);
     // a pipe of one byte
     let (near, mut far) = duplex(1);
     let mut client = client;

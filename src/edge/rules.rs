@@ -1,21 +1,21 @@
-//! One address: what is asked of its connections and requests.
+//! What one listener asks of its connections; of their requests its [`Entrance`] does.
 
 use std::sync::Arc;
 
 use tokio::{io::AsyncRead, sync::Semaphore};
 
 use super::{
-    patience::{ConnectionError, Patience},
     proxy,
+    timeouts::{ConnectionError, ConnectionTimeouts},
     tls::Identity,
 };
-use crate::{client::Source, config::Listen, event::Peer, gateway::Entrance};
+use crate::{client_ip::Source, config::Listen, event::Peer, gateway::Entrance};
 
-/// The door of one address.
+/// What one address asks of its connections.
 #[derive(Debug)]
-pub struct Door {
+pub struct ConnectionRules {
     pub(super) entrance: Arc<Entrance>,
-    pub(super) patience: Patience,
+    pub(super) timeouts: ConnectionTimeouts,
     pub(super) max_headers: usize,
     pub(super) tls: Option<Arc<Identity>>,
     /// Whether connections start with a PROXY protocol header.
@@ -23,8 +23,8 @@ pub struct Door {
     pub(super) connections: Arc<Semaphore>,
 }
 
-impl Door {
-    /// The door of one address of `listen`; `connections` is shared with its other addresses.
+impl ConnectionRules {
+    /// Of one address of `listen`; `connections` is shared with its other addresses.
     #[must_use]
     pub fn new(
         listen: &Listen,
@@ -34,7 +34,7 @@ impl Door {
     ) -> Self {
         Self {
             entrance: Arc::new(entrance),
-            patience: Patience {
+            timeouts: ConnectionTimeouts {
                 header: listen.header_timeout,
                 idle: listen.idle_timeout,
             },

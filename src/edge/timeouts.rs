@@ -6,8 +6,16 @@
 //! connection watches all of it here. It is looked at when it fires, and set again only where a
 //! head comes in pieces: a request that arrives whole costs two readings of the clock.
 //!
-//! Long before a connection that has no requests is given up it is put to rest: what goes over it
-//! is finished, so that it holds little while it waits.
+//! Long before a connection that has no requests is given up it is parked: what goes over it is
+//! finished, so that it holds little while it waits.
+//!
+//! ```text
+//!            first bytes              whole head             answer made
+//! accepted ──────────────▶ head comes ─────────▶ answering ─────────────▶ idle ──▶ parked
+//!    │ header time-out         │ header time-out                next bytes ◀┘ idle time-out
+//!    ▼                         ▼                                                    │
+//!  closed ◀─────────────────────────────────────────────────────────────────────────┘
+//! ```
 
 #[cfg(test)]
 mod tests;
@@ -28,30 +36,30 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     certificate::CertificateFault,
-    drain::{Ear, Word},
+    drain::{DrainListener, DrainSignal},
     proxy::HeaderFault,
 };
 
-/// After so long without a request a connection is put to rest, where that can be done.
-const REST: Duration = Duration::from_secs(2);
+/// After so long without a request a connection is parked, where that can be done.
+const PARK_AFTER: Duration = Duration::from_secs(2);
 
 /// The limits of one listener.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ConnectionTimeouts {
     pub(super) header: Duration,
     pub(super) idle: Duration,
 }
 
-/// What a connection is doing, told by its socket and its service, read by its watcher.
+/// What a connection is doing, told by its socket and its service, read by its [`Watchdog`].
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct Activity {
     origin: Instant,
     /// Requests being answered.
     busy: AtomicUsize,
     /// Whether the peer takes nothing at present of what is sent.
     blocked: AtomicBool,
-    /// Whether it is put to rest.
-    rests: AtomicBool,
+    /// Whether what goes over it is being finished to park it.
+    parking: AtomicBool,
     /// Milliseconds after `origin` at which the present wait began, times two; the lowest bit
     /// says whether a part of a head has come since.
     wait: AtomicU64,
@@ -64,7 +72,7 @@ pub(super) enum ConnectionError {
     Silent,
     #[error("its client certificate can't be used: {0}")]
     Certificate(#[from] CertificateFault),
-    #[error("it is not from a trusted proxy, and only these are served here")]
+    #[error("it is not from a trusted proxy, and only these are when_idle here")]
     NotFromProxy,
     #[error("it has no PROXY protocol header: {0}")]
     Proxy(#[from] HeaderFault),
@@ -72,14 +80,14 @@ pub(super) enum ConnectionError {
     Served(Box<dyn Error + Send + Sync>),
 }
 
-impl Pulse {
+impl Activity {
     /// Of a connection that has just come: its first head is due.
     fn new() -> Self {
         Self {
             origin: Instant::now(),
             busy: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
-            rests: AtomicBool::new(false),
+            parking: AtomicBool::new(false),
             wait: AtomicU64::new(1),
         }
     }
@@ -110,36 +118,37 @@ impl Pulse {
         }
     }
 
-    /// When the present wait is over; `None` while a request is being answered.
-    fn due(&self, patience: Patience) -> Option<Instant> {
-        let (began, head_begun) = self.waits_since()?;
+    /// When the peer has kept us waiting for too long; `None` while a request is being answered.
+    fn give_up_at(&self, timeouts: ConnectionTimeouts) -> Option<Instant> {
+        let (began, head_begun) = self.waiting_since()?;
         began.checked_add(if head_begun {
-            patience.header
+            timeouts.header
         } else {
-            patience.idle
+            timeouts.idle
         })
     }
 
-    /// Whether bytes wait for the peer to take them.
-    pub(super) fn bytes_wait(&self, wait: bool) {
-        self.blocked.store(wait, Ordering::Relaxed);
+    /// Says whether bytes wait for the peer to take them.
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
     }
 
-    /// Whether what goes over the connection is being finished to put it to rest.
-    pub(super) fn rests(&self) -> bool {
-        self.rests.load(Ordering::Relaxed)
+    /// Whether what goes over the connection is being finished to park it: then its socket isn't
+    /// to be shut.
+    pub(super) fn is_parking(&self) -> bool {
+        self.parking.load(Ordering::Relaxed)
     }
 
-    /// When a connection that waits for its next request is put to rest. Not while the last answer
-    /// is on its way: it may be one after which the connection ends.
-    fn rest(&self) -> Option<Instant> {
-        let (began, head_begun) = self.waits_since()?;
-        let rest = began.checked_add(REST)?;
-        (!head_begun && !self.blocked.load(Ordering::Relaxed)).then_some(rest)
+    /// When a connection that waits for its next request is parked. Not while the last answer is
+    /// on its way: it may be one after which the connection ends.
+    fn park_at(&self) -> Option<Instant> {
+        let (began, head_begun) = self.waiting_since()?;
+        let park_at = began.checked_add(PARK_AFTER)?;
+        (!head_begun && !self.blocked.load(Ordering::Relaxed)).then_some(park_at)
     }
 
     /// Since when a head is waited for, and whether a part of it has come.
-    fn waits_since(&self) -> Option<(Instant, bool)> {
+    fn waiting_since(&self) -> Option<(Instant, bool)> {
         if self.is_busy() {
             return None;
         }
@@ -150,7 +159,7 @@ impl Pulse {
 }
 
 /// A request that is being answered.
-pub(super) struct Busy(Arc<Pulse>);
+pub(super) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -171,77 +180,77 @@ pub(super) trait Work {
     fn finish(self: Pin<&mut Self>);
 }
 
-/// Whether more work can follow over the same connection.
+/// What becomes of a connection over which nobody asks for anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Served {
-    /// It can: where nobody asks for anything, this work is finished early. Answers are made by
-    /// the task that does the work.
-    Again,
-    /// This is all, and answers may be made by tasks of their own.
-    Once,
+pub(super) enum WhenIdle {
+    /// It is parked: this work is finished, and more can follow. Answers are made by the task that
+    /// does the work.
+    Park,
+    /// It stays as it is until it is given up. Answers may be made by tasks of their own.
+    Wait,
 }
 
-/// How a work went over.
+/// How a connection's work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
+pub(super) enum End {
     /// By itself, or as all were told to end.
-    Ended,
-    /// It was finished as there was nothing to do; the socket is as it was.
-    Rests,
+    Closed,
+    /// There was nothing to do; the socket is open.
+    Parked,
 }
 
 /// Watches over a connection: gives it up when it keeps us waiting, and ends it when all are
 /// ended. Each work over the connection goes on from where the last one left the clock.
-pub(super) struct Watch {
-    ear: Ear,
-    told: bool,
-    pulse: Arc<Pulse>,
-    patience: Patience,
+pub(super) struct Watchdog {
+    drain: DrainListener,
+    draining: bool,
+    activity: Arc<Activity>,
+    timeouts: ConnectionTimeouts,
     timer: Pin<Box<Sleep>>,
 }
 
-impl Watch {
+impl Watchdog {
     /// Of a connection that has just come.
-    pub(super) fn new(word: Word, patience: Patience) -> Self {
-        let pulse = Arc::new(Pulse::new());
-        let first = pulse.due(patience).unwrap_or(pulse.origin);
+    pub(super) fn new(drain: DrainSignal, timeouts: ConnectionTimeouts) -> Self {
+        let activity = Arc::new(Activity::new());
+        let first = activity.give_up_at(timeouts).unwrap_or(activity.origin);
         Self {
-            ear: Ear::new(word),
-            told: false,
-            pulse,
-            patience,
+            drain: DrainListener::new(drain),
+            draining: false,
+            activity,
+            timeouts,
             timer: Box::pin(sleep_until(first)),
         }
     }
 
-    pub(super) const fn pulse(&self) -> &Arc<Pulse> {
-        &self.pulse
+    pub(super) const fn activity(&self) -> &Arc<Activity> {
+        &self.activity
     }
 
     /// Whether all were told to end.
-    pub(super) const fn is_told(&self) -> bool {
-        self.told
+    pub(super) const fn is_draining(&self) -> bool {
+        self.draining
     }
 
-    /// Watches over `work` until it is over.
-    pub(super) async fn over<W: Work>(
+    /// Watches over `work` until it has ended.
+    pub(super) async fn guard<W: Work>(
         &mut self,
         mut work: Pin<&mut W>,
-        served: Served,
-    ) -> Result<Over, ConnectionError> {
-        poll_fn(|cx| self.poll_over(cx, work.as_mut(), served)).await?;
-        let rests = self.pulse.rests.swap(false, Ordering::Relaxed);
-        Ok(if rests { Over::Rests } else { Over::Ended })
+        when_idle: WhenIdle,
+    ) -> Result<End, ConnectionError> {
+        poll_fn(|cx| self.poll_guarded(cx, work.as_mut(), when_idle)).await?;
+        let parked = self.activity.parking.swap(false, Ordering::Relaxed);
+        Ok(if parked { End::Parked } else { End::Closed })
     }
 
-    fn poll_over<W: Work>(
+    fn poll_guarded<W: Work>(
         &mut self,
         cx: &mut Context<'_>,
         mut work: Pin<&mut W>,
-        served: Served,
+        when_idle: WhenIdle,
     ) -> Poll<Result<(), ConnectionError>> {
-        if self.ear.poll_told(cx).is_ready() {
-            self.told = true;
+        if self.drain.poll_signal(cx).is_ready() {
+            self.draining = true;
             work.as_mut().finish();
         }
         loop {
@@ -249,27 +258,28 @@ impl Watch {
                 let failed = |error: W::Error| ConnectionError::Served(error.into());
                 return Poll::Ready(done.map_err(failed));
             }
-            if served == Served::Again && self.pulse.is_busy() {
+            if when_idle == WhenIdle::Park && self.activity.is_busy() {
                 // nothing is due before the answer is made, which this task does
                 return Poll::Pending;
             }
-            ready!(self.poll_due(cx, served == Served::Again && !self.pulse.rests()))?;
-            self.pulse.rests.store(true, Ordering::Relaxed);
+            let may_park = when_idle == WhenIdle::Park && !self.activity.is_parking();
+            ready!(self.poll_park(cx, may_park))?;
+            self.activity.parking.store(true, Ordering::Relaxed);
             work.as_mut().finish();
         }
     }
 
-    /// Ready when it is time to rest, where it `may_rest`, or with an error when the connection
+    /// Ready when it is time to park, where it `may_park`, or with an error when the connection
     /// was waited for too long.
-    fn poll_due(
+    fn poll_park(
         &mut self,
         cx: &mut Context<'_>,
-        may_rest: bool,
+        may_park: bool,
     ) -> Poll<Result<(), ConnectionError>> {
         loop {
-            let given_up = self.pulse.due(self.patience);
-            let rests = self.pulse.rest().filter(|_rest| may_rest);
-            let next = rests.into_iter().chain(given_up).min();
+            let give_up_at = self.activity.give_up_at(self.timeouts);
+            let park_at = self.activity.park_at().filter(|_time| may_park);
+            let next = park_at.into_iter().chain(give_up_at).min();
             // a head in pieces is due before the idle connection was
             if let Some(next) = next
                 && next < self.timer.deadline()
@@ -279,13 +289,13 @@ impl Watch {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
             let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-            if passed(given_up) {
+            if passed(give_up_at) {
                 return Poll::Ready(Err(ConnectionError::Silent));
             }
-            if passed(rests) {
+            if passed(park_at) {
                 return Poll::Ready(Ok(()));
             }
-            let again = next.or_else(|| now.checked_add(self.patience.idle));
+            let again = next.or_else(|| now.checked_add(self.timeouts.idle));
             let again = again.unwrap_or(now);
             self.timer.as_mut().reset(again);
         }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Entrance, who::TokenKeys};
+use super::{Entrance, identify::TokenKeys};
 use crate::{
     caller::Callers,
-    client::Source,
+    client_ip::Source,
     credential::Credentials,
     event::Peer,
     limit::Limiter,

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::admin::json as answer;
+use super::json as answer;
 use crate::{
     audit::{Audit, Control},
     gateway::Services,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Tells when the credential can't be renewed any more and when it can again, once each.
-pub(super) async fn of_credential(mut services: watch::Receiver<Services>, audit: Audit) {
+pub(super) async fn credential(mut services: watch::Receiver<Services>, audit: Audit) {
     let mut failing = false;
     loop {
         let credentials = services.borrow_and_update().credentials.clone();
@@ -43,7 +43,7 @@ pub(super) async fn of_credential(mut services: watch::Receiver<Services>, audit
 
 /// Tells when the shared store of the limits is lost and when it is back, once each and not once a
 /// request.
-pub(super) async fn of_store(
+pub(super) async fn store(
     mut states: watch::Receiver<StoreState>,
     audit: Audit,
     metrics: Arc<Metrics>,

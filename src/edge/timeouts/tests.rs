@@ -4,7 +4,7 @@ use std::{convert::Infallible, io};
 
 use super::{super::drain::Drain, *};
 
-const PATIENCE: Patience = Patience {
+const TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
     header: Duration::from_secs(10),
     idle: Duration::from_secs(75),
 };
@@ -34,89 +34,89 @@ impl Work for Script {
     }
 }
 
-async fn over(
-    watch: &mut Watch,
+async fn guard(
+    watchdog: &mut Watchdog,
     mut script: Script,
-    served: Served,
-) -> (Result<Over, ConnectionError>, u64) {
+    when_idle: WhenIdle,
+) -> (Result<End, ConnectionError>, u64) {
     let began = Instant::now();
-    let over = watch.over(Pin::new(&mut script), served).await;
-    (over, began.elapsed().as_secs())
+    let end = watchdog.guard(Pin::new(&mut script), when_idle).await;
+    (end, began.elapsed().as_secs())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_ends_when_all_are_told_to() {
     let drain = Drain::new();
-    let mut watch = Watch::new(drain.word(), PATIENCE);
+    let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
     let ended = async {
-        let (ended, _seconds) = over(&mut watch, Script::nothing(), Served::Again).await;
-        assert!(watch.is_told());
-        drop(watch);
+        let (ended, _seconds) = guard(&mut watchdog, Script::nothing(), WhenIdle::Park).await;
+        assert!(watchdog.is_draining());
+        drop(watchdog);
         ended
     };
     let (ended, ()) = tokio::join!(ended, drain.complete());
-    assert_eq!(ended.unwrap(), Over::Ended);
+    assert_eq!(ended.unwrap(), End::Closed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_ends_after_the_header_time_out() {
     let drain = Drain::new();
-    for served in [Served::Again, Served::Once] {
-        let mut watch = Watch::new(drain.word(), PATIENCE);
-        let (ended, seconds) = over(&mut watch, Script::nothing(), served).await;
+    for when_idle in [WhenIdle::Park, WhenIdle::Wait] {
+        let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
+        let (ended, seconds) = guard(&mut watchdog, Script::nothing(), when_idle).await;
         assert!(matches!(ended, Err(ConnectionError::Silent)));
         assert!((10..12).contains(&seconds), "{seconds}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_rests_and_ends_after_the_idle_time_out() {
+async fn an_idle_connection_is_parked_and_ends_after_the_idle_time_out() {
     let drain = Drain::new();
-    let mut watch = Watch::new(drain.word(), PATIENCE);
-    drop(watch.pulse().request());
-    let (rests, seconds) = over(&mut watch, Script::nothing(), Served::Again).await;
-    assert_eq!(rests.unwrap(), Over::Rests);
+    let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
+    drop(watchdog.activity().request());
+    let (parked, seconds) = guard(&mut watchdog, Script::nothing(), WhenIdle::Park).await;
+    assert_eq!(parked.unwrap(), End::Parked);
     assert!((2..4).contains(&seconds), "{seconds}");
-    let (ended, seconds) = over(&mut watch, Script::nothing(), Served::Once).await;
+    let (ended, seconds) = guard(&mut watchdog, Script::nothing(), WhenIdle::Wait).await;
     assert!(matches!(ended, Err(ConnectionError::Silent)));
     assert!((72..75).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_asked_again_and_again_does_not_rest() {
+async fn a_connection_that_is_asked_again_and_again_is_not_parked() {
     let drain = Drain::new();
-    let mut watch = Watch::new(drain.word(), PATIENCE);
-    let pulse = Arc::clone(watch.pulse());
+    let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
+    let activity = Arc::clone(watchdog.activity());
     let script = Script::new(async move {
         for _ in 0..100 {
-            drop(pulse.request());
+            drop(activity.request());
             tokio::time::sleep(Duration::from_millis(1_500)).await;
         }
     });
-    let (ended, seconds) = over(&mut watch, script, Served::Again).await;
-    assert_eq!((ended.unwrap(), seconds), (Over::Ended, 150));
+    let (ended, seconds) = guard(&mut watchdog, script, WhenIdle::Park).await;
+    assert_eq!((ended.unwrap(), seconds), (End::Closed, 150));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_may_take_its_time_and_the_next_head_may_not() {
     let drain = Drain::new();
-    let mut watch = Watch::new(drain.word(), PATIENCE);
-    let pulse = Arc::clone(watch.pulse());
-    let request = pulse.request();
+    let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
+    let activity = Arc::clone(watchdog.activity());
+    let request = activity.request();
     let script = Script::new(async move {
         tokio::time::sleep(Duration::from_secs(200)).await;
         drop(request);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        pulse.bytes_came();
+        activity.bytes_came();
         std::future::pending::<()>().await;
     });
-    let (ended, seconds) = over(&mut watch, script, Served::Again).await;
+    let (ended, seconds) = guard(&mut watchdog, script, WhenIdle::Park).await;
     assert!(matches!(ended, Err(ConnectionError::Silent)));
     assert!((211..214).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_goes_wrong_is_told() {
+async fn what_goes_wrong_is_draining() {
     struct Broken;
 
     impl Work for Broken {
@@ -130,7 +130,7 @@ async fn what_goes_wrong_is_told() {
     }
 
     let drain = Drain::new();
-    let mut watch = Watch::new(drain.word(), PATIENCE);
-    let over = watch.over(Pin::new(&mut Broken), Served::Once).await;
-    assert!(matches!(over, Err(ConnectionError::Served(_))));
+    let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
+    let end = watchdog.guard(Pin::new(&mut Broken), WhenIdle::Wait).await;
+    assert!(matches!(end, Err(ConnectionError::Served(_))));
 }
