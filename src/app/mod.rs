@@ -15,6 +15,7 @@ mod parts;
 mod reload;
 mod signals;
 mod threads;
+mod watched;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -94,8 +95,8 @@ impl App {
         log: Option<Log>,
     ) -> Result<Self, StartError> {
         let settings = &loaded.settings;
-        // before they are read: a file that changes in between is read once too often, not never
-        let seen = reload::look(&loaded).await;
+        // a file that changes in between is taken once too often, not never
+        let taken = watched::before_reading(&loaded).await;
         let lasting = reload::lasting(settings)?;
         let listeners = Listeners::bind(&settings.listen)?;
         let admin = settings
@@ -109,7 +110,8 @@ impl App {
             loaded: watch::Sender::new(Arc::new(loaded)),
             log,
             identities: listeners.identities,
-            seen,
+            taken,
+            refusals: Vec::new(),
             lasting,
         };
         Ok(Self {

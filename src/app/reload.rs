@@ -1,21 +1,19 @@
 //! What changes while the process runs: its configuration (`SIGHUP`), and the files that the
 //! configuration names, which are read again when they change.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
 
-use super::{Cause, Signal, Signals, StartError, parts::Parts};
+use super::{
+    Cause, Signal, Signals, StartError,
+    parts::Parts,
+    watched::{Watched, before_reading, look},
+};
 use crate::{
     audit::Control,
-    config::{self, KnownBy, Loaded, Problems, SecretSource, Settings, Sources},
+    config::{self, Loaded, Problems, SecretSource, Settings, Sources},
     edge::Identity,
     telemetry::log::Log,
 };
@@ -31,8 +29,10 @@ pub(super) struct Configuration {
     pub(super) loaded: watch::Sender<Arc<Loaded>>,
     pub(super) log: Option<Log>,
     pub(super) identities: Vec<Arc<Identity>>,
-    /// The files that it names, as they were when they were read.
-    pub(super) seen: Vec<Watched>,
+    /// The files that it names, as they were when they were taken.
+    pub(super) taken: Vec<Watched>,
+    /// What can't be taken as it is now, and was told of.
+    pub(super) refusals: Vec<Refusal>,
     /// The secrets that it names and that are not read again.
     pub(super) lasting: Vec<Lasting>,
 }
@@ -48,16 +48,24 @@ pub(super) struct Lasting {
     told: bool,
 }
 
-/// A file that is read again when it changes.
-#[derive(Debug, PartialEq)]
-pub(super) struct Watched {
-    /// Which key names it.
-    key: String,
-    path: PathBuf,
-    /// When it was last changed, and its number: one that is renamed into its server, as
-    /// Kubernetes does, is another.
-    stamp: Option<(SystemTime, u64)>,
+/// Why something stays as it was before.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Those that are wrong, or that can't change while the gateway runs.
+    keys: Vec<String>,
+    why: Why,
 }
+
+#[derive(Debug, PartialEq, Eq)]
+enum Why {
+    Certificate(String),
+    Failed(&'static str, String),
+    Fixed,
+    Invalid(&'static str, Problems),
+}
+
+const NOT_RELOADED: &str = "configuration not reloaded";
+const UNUSABLE: &str = "a changed file can't be used; what it held before stays in use";
 
 impl Configuration {
     /// The one that is in effect.
@@ -112,56 +120,67 @@ impl Configuration {
     /// Reads the configuration again, and the files that it names; an invalid one, or one that
     /// can't be taken while the process runs, is reported by key and the old one stays.
     async fn reload(&mut self, parts: &mut Parts) {
-        let taken = self.take(parts).await;
-        if taken.is_ok() {
-            self.renew_identities().await;
+        let mut reloaded = self.take(parts).await;
+        if reloaded.is_ok()
+            && let Err(refusal) = self.renew_identities().await
+        {
+            // the next looks try them again
+            self.taken.retain(|file| !file.is_identity());
+            reloaded = Err(refusal);
         }
-        tell(parts, taken).await;
+        tell(parts, &reloaded).await;
+        self.refusals = reloaded.err().into_iter().collect();
+        self.count(parts);
     }
 
-    /// Reads the files that have changed since they were read. What was written into the
-    /// configuration itself meanwhile waits for its signal.
+    /// Takes the files that have changed since they were taken. What was written into the
+    /// configuration itself meanwhile waits for its signal. Those that can't be taken are tried
+    /// again at each look, since the cause may be gone by then, and told of once.
     async fn follow_files(&mut self, parts: &mut Parts) {
-        let now = look(&self.loaded()).await;
-        if now == self.seen {
+        let mut now = look(&self.loaded()).await;
+        let changed = now.iter().filter(|file| !self.taken.contains(file));
+        let (identities, files): (Vec<_>, Vec<_>) =
+            changed.cloned().partition(Watched::is_identity);
+        if identities.is_empty() && files.is_empty() {
             return;
         }
-        let changed = now.iter().filter(|file| !self.seen.contains(file));
-        let changed: Vec<String> = changed.map(|file| file.key.clone()).collect();
-        self.seen = now;
-        let identities = self.renew_identities().await;
-        let taken = match self.take_files(parts, changed).await {
-            Ok(nothing) if nothing.is_empty() => return,
-            Ok(changed) if !identities => Err(changed),
-            taken => taken,
-        };
-        tell(parts, taken).await;
+        let mut refusals = Vec::new();
+        for (taken, files) in [
+            (self.take_files(parts, keys(&files)).await, files),
+            (self.take_identities(keys(&identities)).await, identities),
+        ] {
+            match &taken {
+                Ok(keys) if keys.is_empty() => {}
+                Err(refusal) if self.refusals.contains(refusal) => {}
+                Ok(_) | Err(_) => tell(parts, &taken).await,
+            }
+            if let Err(refusal) = taken {
+                now.retain(|file| !files.contains(file));
+                refusals.push(refusal);
+            }
+        }
+        self.taken = now;
+        self.refusals = refusals;
+        self.count(parts);
     }
 
-    /// The keys whose files were taken, or that stand in the way.
+    fn count(&self, parts: &Parts) {
+        let success = self.refusals.is_empty();
+        parts.metrics.config_reload_success.set(success.into());
+    }
+
+    /// The keys whose files were taken: of those that changed, where it makes a difference.
     async fn take_files(
         &mut self,
         parts: &mut Parts,
         mut changed: Vec<String>,
-    ) -> Result<Vec<String>, Vec<String>> {
-        const UNUSABLE: &str = "a changed file can't be used; what it held before stays in use";
+    ) -> Result<Vec<String>, Refusal> {
         let ca_files = self.loaded().ca_files();
         let is_ca = |key: &String| ca_files.iter().any(|(ca, _path)| ca == key);
         let mut loaded = self.loaded();
         let mut replaced = Vec::new();
         if changed.iter().any(is_ca) {
-            let before = Arc::clone(&loaded);
-            match spawn_blocking(move || before.read_again()).await {
-                Ok(Ok(again)) => loaded = Arc::new(again),
-                Ok(Err(problems)) => {
-                    report(&problems, UNUSABLE);
-                    return Err(changed);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "{UNUSABLE}");
-                    return Err(changed);
-                }
-            }
+            loaded = self.read_again(&changed).await?;
             replaced = config::changed_keys(&self.loaded(), &loaded);
             // a pod's is written anew with each token that the kubelet renews, mostly as it was
             changed.retain(|key| !is_ca(key) || replaced.contains(key));
@@ -170,38 +189,49 @@ impl Configuration {
             return Ok(changed);
         }
         if let Err(error) = parts.reload(&loaded.settings, &replaced).await {
-            tracing::error!(%error, "{UNUSABLE}");
-            return Err(changed);
+            return Err(Refusal::failed(UNUSABLE, changed, &error));
         }
         self.loaded.send_replace(loaded);
         Ok(changed)
     }
 
-    /// The keys that changed, or those that stand in the way.
-    async fn take(&mut self, parts: &mut Parts) -> Result<Vec<String>, Vec<String>> {
+    async fn take_identities(&self, changed: Vec<String>) -> Result<Vec<String>, Refusal> {
+        if !changed.is_empty() {
+            self.renew_identities().await?;
+        }
+        Ok(changed)
+    }
+
+    /// The configuration that is in force, with what its files say now.
+    async fn read_again(&self, changed: &[String]) -> Result<Arc<Loaded>, Refusal> {
+        let before = self.loaded();
+        match spawn_blocking(move || before.read_again()).await {
+            Ok(Ok(again)) => Ok(Arc::new(again)),
+            Ok(Err(problems)) => Err(Refusal::invalid(UNUSABLE, problems)),
+            Err(error) => Err(Refusal::failed(UNUSABLE, changed.to_vec(), &error)),
+        }
+    }
+
+    /// The keys that changed.
+    async fn take(&mut self, parts: &mut Parts) -> Result<Vec<String>, Refusal> {
         let sources = self.sources.clone();
         let read = spawn_blocking(move || config::load(&sources)).await;
         let loaded = match read {
             Ok(Ok(loaded)) => loaded,
-            Ok(Err(problems)) => {
-                report(&problems, "configuration not reloaded");
-                return Err(problems.iter().map(|problem| problem.key.clone()).collect());
-            }
-            Err(error) => {
-                tracing::error!(%error, "configuration not reloaded");
-                return Err(Vec::new());
-            }
+            Ok(Err(problems)) => return Err(Refusal::invalid(NOT_RELOADED, problems)),
+            Err(error) => return Err(Refusal::failed(NOT_RELOADED, Vec::new(), &error)),
         };
         let fixed = config::reload_blockers(&self.loaded(), &loaded);
         if !fixed.is_empty() {
-            tracing::error!(keys = ?fixed, "configuration not reloaded: these keys need a restart");
-            return Err(fixed);
+            return Err(Refusal {
+                keys: fixed,
+                why: Why::Fixed,
+            });
         }
         let changed = config::changed_keys(&self.loaded(), &loaded);
-        let seen = look(&loaded).await;
+        let seen = before_reading(&loaded).await;
         if let Err(error) = parts.reload(&loaded.settings, &changed).await {
-            tracing::error!(%error, "configuration not reloaded");
-            return Err(changed);
+            return Err(Refusal::failed(NOT_RELOADED, changed, &error));
         }
         if let Some(log) = &self.log
             && let Err(error) = log.reload(&loaded.settings.telemetry)
@@ -209,13 +239,13 @@ impl Configuration {
             tracing::error!(%error, "the log filter stays as it was");
         }
         self.loaded.send_replace(Arc::new(loaded));
-        self.seen = seen;
+        self.taken = seen;
         Ok(changed)
     }
 
-    /// Reads the listeners' certificates again; `false` where an old one had to stay.
-    async fn renew_identities(&self) -> bool {
-        let mut all = true;
+    /// Reads the listeners' certificates again. An old one stays where that fails.
+    async fn renew_identities(&self) -> Result<(), Refusal> {
+        let mut renewed = Ok(());
         for identity in &self.identities {
             let identity = Arc::clone(identity);
             let error = match spawn_blocking(move || identity.renew()).await {
@@ -223,33 +253,66 @@ impl Configuration {
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),
             };
-            tracing::error!(error, "the old certificate stays in use");
-            all = false;
+            renewed = Err(Refusal {
+                keys: vec!["listen.tls".to_owned()],
+                why: Why::Certificate(error),
+            });
         }
-        all
+        renewed
     }
 }
 
-fn report(problems: &Problems, so: &str) {
-    for problem in problems {
-        tracing::error!(key = problem.key, from = %problem.origin, mend = problem.mend, "{so}: {}", problem.what);
+impl Refusal {
+    fn failed(so: &'static str, keys: Vec<String>, error: &dyn std::error::Error) -> Self {
+        Self {
+            keys,
+            why: Why::Failed(so, error.to_string()),
+        }
+    }
+
+    fn invalid(so: &'static str, problems: Problems) -> Self {
+        Self {
+            keys: problems.iter().map(|problem| problem.key.clone()).collect(),
+            why: Why::Invalid(so, problems),
+        }
+    }
+
+    fn log(&self) {
+        match &self.why {
+            Why::Certificate(error) => tracing::error!(error, "the old certificate stays in use"),
+            Why::Failed(so, error) => tracing::error!(error, "{so}"),
+            Why::Fixed => {
+                tracing::error!(keys = ?self.keys, "{NOT_RELOADED}: these keys need a restart");
+            }
+            Why::Invalid(so, problems) => {
+                for problem in problems {
+                    tracing::error!(key = problem.key, from = %problem.origin, mend = problem.mend, "{so}: {}", problem.what);
+                }
+            }
+        }
     }
 }
 
-/// Counts and records what became of a reload.
-async fn tell(parts: &Parts, taken: Result<Vec<String>, Vec<String>>) {
-    parts
-        .metrics
-        .config_reload_success
-        .set(i64::from(taken.is_ok()));
-    let (Ok(keys) | Err(keys)) = &taken;
+fn keys(files: &[Watched]) -> Vec<String> {
+    files.iter().map(|file| file.key.clone()).collect()
+}
+
+/// Logs and records what became of a reload.
+async fn tell(parts: &Parts, reloaded: &Result<Vec<String>, Refusal>) {
+    let keys = match reloaded {
+        Ok(keys) => keys,
+        Err(refusal) => &refusal.keys,
+    };
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let control = match taken {
+    let control = match reloaded {
         Ok(_) => {
             tracing::info!(changed = ?keys, "configuration reloaded");
             Control::Reload { changed: &keys }
         }
-        Err(_) => Control::ReloadRefused { keys: &keys },
+        Err(refusal) => {
+            refusal.log();
+            Control::ReloadRefused { keys: &keys }
+        }
     };
     if parts.audit.control(&control).await.is_err() {
         tracing::warn!("the reload is not in the audit log yet");
@@ -277,67 +340,4 @@ pub(super) fn lasting(settings: &Settings) -> Result<Vec<Lasting>, StartError> {
         })
     });
     read.collect()
-}
-
-/// Looks at each file that is read again. The credential's files are its keeper's business.
-pub(super) async fn look(loaded: &Loaded) -> Vec<Watched> {
-    let mut files = files(&loaded.settings);
-    let ca_files = loaded.ca_files().into_iter();
-    files.extend(ca_files.map(|(key, path)| (key.to_owned(), path)));
-    let stamp = |path: &PathBuf| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.ino()))
-    };
-    let look = spawn_blocking(move || {
-        let watched = files.into_iter().map(|(key, path)| Watched {
-            stamp: stamp(&path),
-            key,
-            path,
-        });
-        watched.collect()
-    });
-    look.await.unwrap_or_default()
-}
-
-fn files(settings: &Settings) -> Vec<(String, PathBuf)> {
-    let mut files = Vec::new();
-    let mut secret = |key: String, source: &SecretSource| {
-        if let SecretSource::File(path) = source {
-            files.push((key, path.clone()));
-        }
-    };
-    let admin = settings.admin.as_ref();
-    if let Some(key) = admin.and_then(|admin| admin.key.as_ref()) {
-        secret("admin.key_file".to_owned(), key);
-    }
-    for (index, caller) in settings.callers.iter().enumerate() {
-        match &caller.known_by {
-            KnownBy::Token(token) => secret(format!("callers[{index}].token_file"), token),
-            KnownBy::CertificateDns(_)
-            | KnownBy::ServiceAccount(_)
-            | KnownBy::SpiffeId(_)
-            | KnownBy::Uid(_) => {}
-        }
-    }
-    let frontegg = &settings.frontegg;
-    if let Some(shared) = &frontegg.client_ip_secret {
-        secret("frontegg.client_ip.shared_secret_file".to_owned(), shared);
-        secret("frontegg.client_id_file".to_owned(), &frontegg.client_id);
-    }
-    for tls in settings
-        .listen
-        .iter()
-        .filter_map(|listen| listen.tls.as_ref())
-    {
-        for (key, path) in [
-            ("listen.tls.certificate_file", &tls.certificate_file),
-            ("listen.tls.private_key_file", &tls.private_key_file),
-        ] {
-            files.push((key.to_owned(), path.clone()));
-        }
-        if let Some(path) = &tls.client_ca_file {
-            files.push(("listen.tls.client_ca_file".to_owned(), path.clone()));
-        }
-    }
-    files
 }

@@ -1,4 +1,4 @@
-//! Connections: accepted in one server, when_idle each by one thread from its first byte to its last.
+//! Connections: accepted in one place, when_idle each by one thread from its first byte to its last.
 //!
 //! The accepting thread hands a connection to the thread with the fewest, so that load spreads
 //! evenly however few connections there are, and no request ever crosses threads.
@@ -176,7 +176,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 impl Server {
-    /// A server that serves with the gateway of the moment.
+    /// Serves with the gateway of the moment.
     #[must_use]
     pub fn new(gateway: watch::Receiver<Arc<Gateway>>, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -192,7 +192,7 @@ impl Server {
         Arc::clone(&self.load)
     }
 
-    /// Serves what comes until nothing more can come. Runs on the thread whose server it is.
+    /// Serves what comes until nothing more can come. Runs on the thread whose server this is.
     pub async fn work(self, mut accepted: mpsc::UnboundedReceiver<Accepted>) {
         while let Some(Accepted { socket, info }) = accepted.recv().await {
             match attach(socket) {

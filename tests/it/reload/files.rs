@@ -9,7 +9,7 @@ use mfa_gateway::sandbox::{
 };
 use serde_json::json;
 
-use super::{event_after, guess, reload};
+use super::{RELOAD_SUCCESS, event_after, guess, refused_reload, reload};
 use crate::support::{Call, Client, Rig, eventually, patience};
 
 #[tokio::test]
@@ -74,6 +74,63 @@ async fn the_admin_key_file_is_read_again_when_it_changes() {
         (ask("admin-key-one").await, ask("admin-key-two").await),
         (403, 200)
     );
+}
+
+#[tokio::test]
+async fn what_could_not_be_taken_is_tried_again() {
+    let builder = Rig::builder().tls();
+    let token = builder.file("console.token", "console-token-one\n");
+    let rig = builder
+        .tables(&format!(
+            "[[callers]]\nname = 'console'\ntoken_file = '{token}'\n"
+        ))
+        .start()
+        .await;
+    let before = rig.event_names().len();
+    let event = async |nth: usize| {
+        let (name, what) = event_after(&rig, before + nth).await;
+        (name, what["keys"].clone())
+    };
+    fs::rename(&token, rig.path("away")).unwrap();
+    let refused = (
+        "reload-refused".to_owned(),
+        json!(["callers[0].token_file"]),
+    );
+    assert_eq!(event(0).await, refused);
+    // a CA changes while something else can't be taken; the certificate's record shows that both
+    // were looked at
+    let ca = rig.path("vendor-ca.pem");
+    let mut both = fs::read_to_string(&ca).unwrap();
+    both.push_str(Authority::new("another").unwrap().pem());
+    fs::write(&ca, both).unwrap();
+    fs::write(
+        rig.path("certificate.pem"),
+        fs::read(rig.path("certificate.pem")).unwrap(),
+    )
+    .unwrap();
+    let renewed = ("reload".to_owned(), json!(["listen.tls.certificate_file"]));
+    assert_eq!(event(1).await, renewed);
+    assert_eq!(rig.metric(RELOAD_SUCCESS).await.as_deref(), Some("0"));
+    fs::rename(rig.path("away"), &token).unwrap();
+    let both = json!(["callers[0].token_file", "frontegg.ca_file"]);
+    assert_eq!(event(2).await, ("reload".to_owned(), both));
+    assert_eq!(rig.metric(RELOAD_SUCCESS).await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_reload_is_refused_where_a_certificate_cannot_be_used() {
+    let rig = Rig::builder().tls().start().await;
+    let whole = fs::read(rig.path("certificate.pem")).unwrap();
+    fs::write(rig.path("certificate.pem"), "nonsense").unwrap();
+    assert_eq!(
+        refused_reload(&rig).await,
+        json!(["listen.tls.certificate_file"])
+    );
+    rig.call(guess(ADA.email)).await.assert_passed(401);
+    let before = rig.event_names().len();
+    fs::write(rig.path("certificate.pem"), whole).unwrap();
+    let (name, _what) = event_after(&rig, before).await;
+    assert_eq!(name, "reload");
 }
 
 #[tokio::test]
