@@ -208,7 +208,7 @@ mod table {
         k("subject.from", Choice(&["headers", "user-token", "fixed"]), r#""headers""#, "Who says for whom a request is: the caller in headers, the user's verified token, or this configuration."),
         k("subject.tenant_header", Text, r#""frontegg-tenant-id""#, "The header that names the tenant."),
         k("subject.user_header", Text, r#""frontegg-user-id""#, "The header that names the user."),
-        k("subject.tenant", Text, r#""""#, "The tenant, with \"fixed\". With the others a guard: requests for another tenant are refused."),
+        k("subject.tenant", Text, r#""""#, "The tenant, with \"fixed\". With the others a guard: requests for another tenant are refused, and those that name none are for this one. Operations for the whole environment have no tenant and pass it: leave them out of `routes.allow`."),
         k("subject.user", Text, r#""""#, "The user, with \"fixed\"."),
         k("subject.user_token.issuer", Text, r#""""#, "Who issues the tokens: the vendor's host for this environment."),
         k("subject.user_token.audience", Text, r#""""#, "For whom they are: the environment's client ID."),

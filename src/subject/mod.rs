@@ -134,13 +134,18 @@ impl Subject {
         if tenants.is_some() && is_environment_wide(facts) {
             return Err(SubjectError::EnvironmentWide);
         }
-        let said = Said::read(facts, rules, spoken)?;
-        if let Some(guard) = &rules.tenant
-            && said.tenant.names_another_than(guard)
-        {
-            return Err(SubjectError::NotOfGateway);
-        }
+        let mut said = Said::read(facts, rules, spoken)?;
         let bound = tenants.is_some() && facts.category != Category::Authentication;
+        if let Some(guard) = &rules.tenant {
+            if said.tenant.names_another_than(guard) {
+                return Err(SubjectError::NotOfGateway);
+            }
+            // SECURITY: a request without a tenant would reach users of any. Who is bound to some
+            // tenants must say which.
+            if !bound {
+                said.tenant.default_to(guard);
+            }
+        }
         let subject = match facts.subject {
             SubjectRule::Nobody => Self::default(),
             SubjectRule::TenantIfKnown if bound => Self {
@@ -216,9 +221,7 @@ impl Said {
             },
         })
     }
-}
 
-impl Said {
     fn configured(tenant: Option<&TenantId>, user: Option<&UserId>) -> Self {
         Self {
             tenant: Claim::configured(tenant, "subject.tenant"),
@@ -284,6 +287,16 @@ impl<T: PartialEq> Claim<T> {
             Self::Known(value) => value != guard,
             Self::Malformed(_) => true,
             Self::Unknown(_) => false,
+        }
+    }
+
+    /// Where nothing else was said it is this.
+    fn default_to(&mut self, guard: &T)
+    where
+        T: Clone,
+    {
+        if matches!(self, Self::Unknown(_)) {
+            *self = Self::Known(guard.clone());
         }
     }
 }

@@ -124,6 +124,30 @@ fn the_guard_refuses_another_tenant_whatever_the_operation() {
 }
 
 #[test]
+fn a_request_without_a_tenant_is_for_the_guards() {
+    let guarded = rules(Some("acme"));
+    for (operation, expected) in [
+        (Operation::UserDevices, both(Some("acme"), Some("u"))),
+        (Operation::UserSmsDisable, both(Some("acme"), Some("u"))),
+        (Operation::PolicyUpdate, both(Some("acme"), None)),
+        (Operation::Recover, both(None, None)),
+    ] {
+        let read = read(operation, &guarded, None, &[(USER, "u")]);
+        assert_eq!(read, Ok(expected), "{operation:?}");
+    }
+    let bound = read(
+        Operation::UserDevices,
+        &guarded,
+        Some(&["acme"]),
+        &[(USER, "u")],
+    );
+    assert_eq!(
+        bound,
+        Err(SubjectError::Missing(HeaderName::from_static(TENANT)))
+    );
+}
+
+#[test]
 fn a_caller_bound_to_tenants_has_no_way_round() {
     let (free, own) = (rules(None), Some(["acme"].as_slice()));
     assert_eq!(

@@ -153,6 +153,10 @@ async fn another_tenant_than_the_guards_is_refused_whatever_the_operation() {
             .assert_refused(403, "subject-not-allowed");
         assert_eq!(rig.call(Call::of(operation)).await.code(), None);
     }
+    let none = Call::of(Operation::UserDevices).without("frontegg-tenant-id");
+    let reply = rig.call(none).await;
+    let received = &rig.received(&reply)[0];
+    assert_eq!(received.header("frontegg-tenant-id"), Some("tenant-1"));
 }
 
 #[tokio::test]
