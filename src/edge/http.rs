@@ -27,7 +27,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::timeouts::{Activity, Busy, ConnectionError, End, Watchdog, WhenIdle, Work};
+use super::timeouts::{Activity, Busy, ConnectionError, End, FAREWELL, Watchdog, WhenIdle, Work};
 use crate::{
     gateway::{Body, Finish},
     model::Deadline,
@@ -45,8 +45,6 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What is read of the first bytes, so that a usual request needs no second read.
 const FIRST: usize = 2 * 1024;
-/// How long a connection may take to end properly.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// An answer that is being made.
 pub(super) struct Answering {
@@ -104,7 +102,7 @@ where
 {
     let mut io = PrefixedIo {
         prefix: Bytes::new(),
-        is_http1: false,
+        speaks: None,
         socket,
         activity: Arc::clone(watchdog.activity()),
     };
@@ -113,18 +111,22 @@ where
             io: &mut io,
             given_up: false,
         };
-        watchdog.guard(Pin::new(&mut first), WhenIdle::Wait).await?;
+        watchdog
+            .guard(Pin::new(&mut first), WhenIdle::Close)
+            .await?;
         match io.version() {
             Some(Version::Http1) if !watchdog.is_draining() => {}
             Some(Version::Http2) if !watchdog.is_draining() => {
+                io.speaks = Some(Version::Http2);
+                io.activity.idle();
                 let connection = http2().serve_connection(TokioIo::new(io), answers);
                 let mut connection = Box::pin(connection);
-                watchdog.guard(connection.as_mut(), WhenIdle::Wait).await?;
+                watchdog.guard(connection.as_mut(), WhenIdle::Close).await?;
                 return Ok(());
             }
             Some(_) | None => return io.close().await,
         }
-        io.is_http1 = true;
+        io.speaks = Some(Version::Http1);
         let connection = http1(max_headers).serve_connection(TokioIo::new(io), answers);
         let mut connection = Box::new(connection);
         let end = watchdog
@@ -211,16 +213,25 @@ enum Version {
 struct PrefixedIo<S> {
     /// What has come already: it is read first.
     prefix: Bytes,
-    /// It has spoken HTTP/1.1 before, so that is what it speaks.
-    is_http1: bool,
+    /// What it speaks, once it has spoken.
+    speaks: Option<Version>,
     socket: S,
     activity: Arc<Activity>,
+}
+
+impl<S> PrefixedIo<S> {
+    /// In HTTP/2 most frames are no part of a head: the peer answers our pings while it is idle.
+    fn bytes_came(&self) {
+        if self.speaks != Some(Version::Http2) {
+            self.activity.bytes_came();
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PrefixedIo<S> {
     /// What the peer speaks, as soon as that can be told.
     fn version(&self) -> Option<Version> {
-        if self.is_http1 {
+        if self.speaks == Some(Version::Http1) {
             (!self.prefix.is_empty()).then_some(Version::Http1)
         } else if self.prefix.starts_with(PREFACE) {
             Some(Version::Http2)
@@ -280,13 +291,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for PrefixedIo<S> {
         if !self.prefix.is_empty() {
             let count = self.prefix.len().min(buffer.remaining());
             buffer.put_slice(&self.prefix.split_to(count));
-            self.activity.bytes_came();
+            self.bytes_came();
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
-            self.activity.bytes_came();
+            self.bytes_came();
         }
         Poll::Ready(Ok(()))
     }

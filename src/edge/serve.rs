@@ -1,4 +1,4 @@
-//! Connections: accepted in one place, when_idle each by one thread from its first byte to its last.
+//! Connections: accepted in one place, served each by one thread from its first byte to its last.
 //!
 //! The accepting thread hands a connection to the thread with the fewest, so that load spreads
 //! evenly however few connections there are, and no request ever crosses threads.

@@ -42,6 +42,8 @@ use super::{
 
 /// After so long without a request a connection is parked, where that can be done.
 const PARK_AFTER: Duration = Duration::from_secs(2);
+/// How long a connection may take to end properly.
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The limits of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +74,7 @@ pub(super) enum ConnectionError {
     Silent,
     #[error("its client certificate can't be used: {0}")]
     Certificate(#[from] CertificateFault),
-    #[error("it is not from a trusted proxy, and only these are when_idle here")]
+    #[error("it is not from a trusted proxy, and only these are served here")]
     NotFromProxy,
     #[error("it has no PROXY protocol header: {0}")]
     Proxy(#[from] HeaderFault),
@@ -102,6 +104,11 @@ impl Activity {
         self.busy.load(Ordering::Relaxed) > 0
     }
 
+    /// The next request is waited for from now on, for as long as an idle connection may last.
+    pub(super) fn idle(&self) {
+        self.begin_wait(false);
+    }
+
     fn begin_wait(&self, head_begun: bool) {
         let elapsed = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX / 2);
         self.wait.store(
@@ -110,7 +117,7 @@ impl Activity {
         );
     }
 
-    /// Some bytes of the peer's were read.
+    /// Some bytes of the peer's were read that belong to a head.
     pub(super) fn bytes_came(&self) {
         let between_requests = self.wait.load(Ordering::Relaxed) & 1 == 0;
         if between_requests && !self.is_busy() {
@@ -164,7 +171,7 @@ pub(super) struct Busy(Arc<Activity>);
 impl Drop for Busy {
     fn drop(&mut self) {
         if self.0.busy.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.begin_wait(false);
+            self.0.idle();
         }
     }
 }
@@ -186,14 +193,15 @@ pub(super) enum WhenIdle {
     /// It is parked: this work is finished, and more can follow. Answers are made by the task that
     /// does the work.
     Park,
-    /// It stays as it is until it is given up. Answers may be made by tasks of their own.
-    Wait,
+    /// It stays as it is until its time is up, and then it is closed properly, if the peer lets us.
+    /// Answers may be made by tasks of their own.
+    Close,
 }
 
 /// How a connection's work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// By itself, or as all were told to end.
+    /// By itself, or as it or all were told to end.
     Closed,
     /// There was nothing to do; the socket is open.
     Parked,
@@ -207,6 +215,14 @@ pub(super) struct Watchdog {
     activity: Arc<Activity>,
     timeouts: ConnectionTimeouts,
     timer: Pin<Box<Sleep>>,
+    /// It was told to end, and has until then.
+    farewell: Option<Instant>,
+}
+
+/// What it is time for.
+enum Due {
+    GivingUp,
+    Parking,
 }
 
 impl Watchdog {
@@ -220,6 +236,7 @@ impl Watchdog {
             activity,
             timeouts,
             timer: Box::pin(sleep_until(first)),
+            farewell: None,
         }
     }
 
@@ -238,6 +255,7 @@ impl Watchdog {
         mut work: Pin<&mut W>,
         when_idle: WhenIdle,
     ) -> Result<End, ConnectionError> {
+        self.farewell = None;
         poll_fn(|cx| self.poll_guarded(cx, work.as_mut(), when_idle)).await?;
         let parked = self.activity.parking.swap(false, Ordering::Relaxed);
         Ok(if parked { End::Parked } else { End::Closed })
@@ -263,21 +281,23 @@ impl Watchdog {
                 return Poll::Pending;
             }
             let may_park = when_idle == WhenIdle::Park && !self.activity.is_parking();
-            ready!(self.poll_park(cx, may_park))?;
-            self.activity.parking.store(true, Ordering::Relaxed);
+            match ready!(self.poll_due(cx, may_park)) {
+                Due::Parking => self.activity.parking.store(true, Ordering::Relaxed),
+                Due::GivingUp if when_idle == WhenIdle::Close && self.farewell.is_none() => {
+                    self.farewell = Instant::now().checked_add(FAREWELL);
+                }
+                Due::GivingUp => return Poll::Ready(Err(ConnectionError::Silent)),
+            }
             work.as_mut().finish();
         }
     }
 
-    /// Ready when it is time to park, where it `may_park`, or with an error when the connection
-    /// was waited for too long.
-    fn poll_park(
-        &mut self,
-        cx: &mut Context<'_>,
-        may_park: bool,
-    ) -> Poll<Result<(), ConnectionError>> {
+    /// Ready when it is time to park, where it `may_park`, or when the connection was waited for
+    /// too long.
+    fn poll_due(&mut self, cx: &mut Context<'_>, may_park: bool) -> Poll<Due> {
         loop {
             let give_up_at = self.activity.give_up_at(self.timeouts);
+            let give_up_at = give_up_at.map(|time| self.farewell.unwrap_or(time));
             let park_at = self.activity.park_at().filter(|_time| may_park);
             let next = park_at.into_iter().chain(give_up_at).min();
             // a head in pieces is due before the idle connection was
@@ -290,10 +310,10 @@ impl Watchdog {
             let now = Instant::now();
             let passed = |due: Option<Instant>| due.is_some_and(|due| due <= now);
             if passed(give_up_at) {
-                return Poll::Ready(Err(ConnectionError::Silent));
+                return Poll::Ready(Due::GivingUp);
             }
             if passed(park_at) {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Due::Parking);
             }
             let again = next.or_else(|| now.checked_add(self.timeouts.idle));
             let again = again.unwrap_or(now);

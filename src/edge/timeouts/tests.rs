@@ -61,12 +61,15 @@ async fn a_connection_ends_when_all_are_told_to() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_ends_after_the_header_time_out() {
     let drain = Drain::new();
-    for when_idle in [WhenIdle::Park, WhenIdle::Wait] {
-        let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
-        let (ended, seconds) = guard(&mut watchdog, Script::nothing(), when_idle).await;
-        assert!(matches!(ended, Err(ConnectionError::Silent)));
-        assert!((10..12).contains(&seconds), "{seconds}");
-    }
+    let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
+    let (ended, seconds) = guard(&mut watchdog, Script::nothing(), WhenIdle::Park).await;
+    assert!(matches!(ended, Err(ConnectionError::Silent)));
+    assert!((10..12).contains(&seconds), "{seconds}");
+
+    let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
+    let (ended, seconds) = guard(&mut watchdog, Script::nothing(), WhenIdle::Close).await;
+    assert_eq!(ended.unwrap(), End::Closed);
+    assert!((10..12).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,8 +80,8 @@ async fn an_idle_connection_is_parked_and_ends_after_the_idle_time_out() {
     let (parked, seconds) = guard(&mut watchdog, Script::nothing(), WhenIdle::Park).await;
     assert_eq!(parked.unwrap(), End::Parked);
     assert!((2..4).contains(&seconds), "{seconds}");
-    let (ended, seconds) = guard(&mut watchdog, Script::nothing(), WhenIdle::Wait).await;
-    assert!(matches!(ended, Err(ConnectionError::Silent)));
+    let (ended, seconds) = guard(&mut watchdog, Script::nothing(), WhenIdle::Close).await;
+    assert_eq!(ended.unwrap(), End::Closed);
     assert!((72..75).contains(&seconds), "{seconds}");
 }
 
@@ -131,6 +134,6 @@ async fn what_goes_wrong_is_draining() {
 
     let drain = Drain::new();
     let mut watchdog = Watchdog::new(drain.signal(), TIMEOUTS);
-    let end = watchdog.guard(Pin::new(&mut Broken), WhenIdle::Wait).await;
+    let end = watchdog.guard(Pin::new(&mut Broken), WhenIdle::Close).await;
     assert!(matches!(end, Err(ConnectionError::Served(_))));
 }
