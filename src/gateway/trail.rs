@@ -178,12 +178,12 @@ impl Trail {
         status: StatusCode,
     ) -> impl Future<Output = Result<(), NotAccepted>> + Send + use<> {
         self.event.status = Some(status);
-        self.event.outcome = if status.is_client_error() {
-            Outcome::Denied
-        } else if status.is_server_error() {
-            Outcome::Failed
-        } else {
+        self.event.outcome = if status.is_success() {
             Outcome::Succeeded
+        } else if status.is_client_error() {
+            Outcome::Denied
+        } else {
+            Outcome::Failed
         };
         self.end()
     }

@@ -115,6 +115,8 @@ async fn what_the_vendor_says_is_passed_on_as_it_is() {
     let redirect = rig.call(devices()).await;
     redirect.assert_passed(302);
     assert!(!redirect.headers.contains_key("location"));
+    let records = rig.records(&redirect);
+    assert_eq!(records[1].outcome(), "failed", "only 2xx is a success");
     rig.vendor.misbehave(Fault::Large(MIB).once());
     assert_eq!(rig.call(devices()).await.body.len(), MIB);
     rig.vendor
