@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn written(held: &Held) -> serde_json::Value {
-        let form = Form::new(Region::Eu, crate::config::EmailForm::Hash);
+        let form = Form::new(Region::Eu);
         let mut body = br#"{"metadata":{"#.to_vec();
         held.write(&form, &mut body);
         body.extend_from_slice(b"}}");

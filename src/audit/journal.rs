@@ -108,7 +108,7 @@ impl Shared {
                 checkpoint: 0,
                 news: Vec::new(),
             }),
-            form: Form::new(region, config.email),
+            form: Form::new(region),
             sealer: Sealer::new(chained),
             collapser: Collapser::new(config.collapse),
             config,

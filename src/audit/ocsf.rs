@@ -14,7 +14,6 @@ use super::{
     control::Control,
 };
 use crate::{
-    config::EmailForm,
     event::{Event, Outcome, Peer, Stage},
     json::{LONGEST, foreign, number, raw, string, string_to, word},
     model::Region,
@@ -46,12 +45,11 @@ pub(super) struct Form {
     /// The end of a lifecycle record's `app`.
     app: String,
     region: Region,
-    email: EmailForm,
 }
 
 impl Form {
     /// Prepares what never changes.
-    pub(super) fn new(region: Region, email: EmailForm) -> Self {
+    pub(super) fn new(region: Region) -> Self {
         let product = concat!(
             r#"{"name":"mfa-gateway","vendor_name":"mfa-gateway","version":""#,
             env!("CARGO_PKG_VERSION"),
@@ -61,7 +59,6 @@ impl Form {
             product: format!(r#""version":"1.8.0","product":{product}"#),
             app: format!(r#","app":{product}"#),
             region,
-            email,
         }
     }
 
@@ -124,51 +121,8 @@ impl Form {
             // denied, blocked
             raw(out, r#","action_id":2,"disposition_id":2"#);
         }
-        self.parties(event, facts.audited, facts.name, out);
+        parties(event, facts.audited, facts.name, out);
         self.unmapped(event, facts.name, out);
-    }
-
-    /// Who did it to whom, from where.
-    fn parties(&self, event: &Event, audited: Audited, operation: &'static str, out: &mut Vec<u8>) {
-        let caller = event.caller.as_ref().map(|caller| caller.as_str());
-        if is_api(audited) {
-            string(out, r#","actor":{"app_name":"#, caller.unwrap_or("unknown"));
-            if has_user(event) {
-                self.user(event, out);
-            }
-            word(out, r#"},"api":{"operation":"#, operation);
-            if let Some(status) = event.status {
-                number(out, r#","response":{"code":"#, status.as_u16());
-                out.push(b'}');
-            }
-            out.push(b'}');
-        } else {
-            self.user(event, out);
-            if let Some(caller) = caller {
-                string(out, r#","actor":{"app_name":"#, caller);
-                out.push(b'}');
-            }
-        }
-        endpoint(event, out);
-    }
-
-    fn user(&self, event: &Event, out: &mut Vec<u8>) {
-        raw(out, r#","user":{"#);
-        let email = event.email.as_deref();
-        if let Some(user) = &event.user {
-            string(out, r#""uid":"#, user.as_str());
-        } else if let Some(account) = email.or(event.login.as_deref()) {
-            string_to(out, r#""uid":"#, account, LONGEST_EMAIL);
-        } else {
-            raw(out, r#""name":"unknown""#);
-        }
-        // a hash or a mask is no address
-        if let (EmailForm::Plain, Some(email)) = (self.email, email)
-            && is_email_addr(email)
-        {
-            string_to(out, r#","email_addr":"#, email, LONGEST_EMAIL);
-        }
-        out.push(b'}');
     }
 
     /// What OCSF has no place for.
@@ -302,6 +256,46 @@ impl Form {
     }
 }
 
+/// Who did it to whom, from where.
+fn parties(event: &Event, audited: Audited, operation: &'static str, out: &mut Vec<u8>) {
+    let caller = event.caller.as_ref().map(|caller| caller.as_str());
+    if is_api(audited) {
+        string(out, r#","actor":{"app_name":"#, caller.unwrap_or("unknown"));
+        if has_user(event) {
+            user(event, out);
+        }
+        word(out, r#"},"api":{"operation":"#, operation);
+        if let Some(status) = event.status {
+            number(out, r#","response":{"code":"#, status.as_u16());
+            out.push(b'}');
+        }
+        out.push(b'}');
+    } else {
+        user(event, out);
+        if let Some(caller) = caller {
+            string(out, r#","actor":{"app_name":"#, caller);
+            out.push(b'}');
+        }
+    }
+    endpoint(event, out);
+}
+
+fn user(event: &Event, out: &mut Vec<u8>) {
+    raw(out, r#","user":{"#);
+    let email = event.email.as_deref();
+    if let Some(user) = &event.user {
+        string(out, r#""uid":"#, user.as_str());
+    } else if let Some(account) = email.or(event.login.as_deref()) {
+        string_to(out, r#""uid":"#, account, LONGEST_EMAIL);
+    } else {
+        raw(out, r#""name":"unknown""#);
+    }
+    if let Some(email) = email.filter(|email| is_email_addr(email)) {
+        string_to(out, r#","email_addr":"#, email, LONGEST_EMAIL);
+    }
+    out.push(b'}');
+}
+
 /// Where the request came from: the user's address if it is known, else the calling app's.
 fn endpoint(event: &Event, out: &mut Vec<u8>) {
     raw(out, r#","src_endpoint":{"#);
@@ -356,7 +350,8 @@ const fn has_user(event: &Event) -> bool {
     event.user.is_some() || event.email.is_some() || event.login.is_some()
 }
 
-/// Whether OCSF takes the text for an `email_addr`: ASCII, and a dot in the domain.
+/// Whether OCSF takes the text for an `email_addr`: ASCII, and a dot in the domain. No hash has an
+/// `@`, and no mask is ASCII.
 fn is_email_addr(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else {
         return false;

@@ -10,7 +10,6 @@ use flate2::{Compression, write::GzEncoder};
 use super::*;
 use crate::{
     audit::{chain::Sealer, keys::Keys, ocsf::Form},
-    config::EmailForm,
     model::Region,
 };
 
@@ -27,7 +26,7 @@ struct Writer {
 impl Writer {
     fn new(secret: &str, chain: &'static str) -> Self {
         Self {
-            form: Form::new(Region::Eu, EmailForm::Hash),
+            form: Form::new(Region::Eu),
             sealer: sealer(secret),
             chain,
             tip: Link::START,
