@@ -11,18 +11,6 @@ use super::{
 };
 use crate::config::{Audit as Config, OnFailure};
 
-/// What `[audit]` says about outputs.
-pub(super) const fn rules(config: &Config) -> Rules {
-    Rules {
-        durability: config.durability,
-        timeout: config.timeout,
-        rotate_size: config.rotate_size,
-        rotate_age: config.rotate_age,
-        rotate_compress: config.rotate_compress,
-        rotate_keep: config.rotate_keep,
-    }
-}
-
 /// What the outputs were found to hold.
 pub(super) struct Found {
     pub(super) slots: Vec<Slot>,
@@ -39,7 +27,7 @@ impl Found {
         let mut opened = Vec::new();
         let mut failed = None;
         for output in &config.outputs {
-            match Target::open(output, rules(config)) {
+            match Target::open(output, Rules::of(config)) {
                 Ok(found) => {
                     if !found.tail.may_hold(keys) {
                         tracing::error!(output = %output.name().display(), "the last audit record was changed after it was written; the chain goes on after it");

@@ -26,13 +26,11 @@ use super::{
     counters::Counters,
     keys::Keys,
     ocsf::Form,
+    policy::Policy,
     slot::{Slot, Wrote},
+    target::Rules,
 };
-use crate::{
-    config::{Audit as Config, OnFailure},
-    event::Stage,
-    model::Region,
-};
+use crate::{config::Audit as Config, event::Stage, model::Region};
 
 /// So many bytes are kept for outputs that don't take them. Then `completed` records are lost
 /// too, loudly; the others go without half of it.
@@ -44,7 +42,7 @@ const CHECKPOINT: u64 = 10_000;
 
 /// What all of the audit log's parts share.
 pub(super) struct Shared {
-    pub(super) config: Config,
+    pub(super) policy: Policy,
     pub(super) keys: Arc<Keys>,
     pub(super) form: Form,
     pub(super) sealer: Sealer,
@@ -69,6 +67,8 @@ pub(super) struct Journal {
     /// The last record's place.
     pub(super) tip: Link,
     pub(super) slots: Vec<Slot>,
+    /// What the outputs go by.
+    pub(super) rules: Rules,
     pub(super) closing: bool,
     pub(super) backlog: Backlog,
     /// Kept for its memory.
@@ -81,7 +81,7 @@ pub(super) struct Journal {
 impl Shared {
     /// Goes on after `tip` in `chain`.
     pub(super) fn new(
-        config: Config,
+        config: &Config,
         region: Region,
         keys: Arc<Keys>,
         (chain, tip): (String, Link),
@@ -102,6 +102,7 @@ impl Shared {
             journal: Mutex::new(Journal {
                 tip,
                 slots,
+                rules: Rules::of(config),
                 closing: false,
                 backlog: Backlog::default(),
                 lines: Vec::new(),
@@ -111,7 +112,7 @@ impl Shared {
             form: Form::new(region),
             sealer: Sealer::new(chained),
             collapser: Collapser::new(config.collapse),
-            config,
+            policy: Policy::new(config),
             keys,
             chain,
         }
@@ -119,6 +120,11 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the outputs go by.
+    pub(super) fn rules(&self) -> Rules {
+        self.lock().rules
     }
 
     /// Whether some output takes records.
@@ -130,9 +136,7 @@ impl Shared {
     pub(super) fn admits(&self, stage: Stage) -> bool {
         let kept = self.kept.load(Ordering::Relaxed);
         match stage {
-            Stage::Admitted => {
-                kept < MOST / 2 && (self.usable() || self.config.on_failure == OnFailure::Continue)
-            }
+            Stage::Admitted => kept < MOST / 2 && (self.usable() || self.policy.forgives()),
             Stage::Completed => kept < MOST,
             Stage::Refused => kept < MOST / 2,
         }
@@ -141,7 +145,7 @@ impl Shared {
     /// Until when a batch sealed now must be accepted.
     pub(super) fn deadline(&self) -> Instant {
         let now = Instant::now();
-        now.checked_add(self.config.timeout).unwrap_or(now)
+        now.checked_add(self.policy.timeout()).unwrap_or(now)
     }
 
     /// Puts records into the chain and to the outputs, and settles their fate as far as it is
@@ -170,7 +174,7 @@ impl Shared {
         let mut journal = self.lock();
         if batch.fate().is_none() {
             let late = |slot: &Slot| slot.is_live() && slot.cursor.sequence < batch.last();
-            let reason = format!("it took longer than {:?}", self.config.timeout);
+            let reason = format!("it took longer than {:?}", self.policy.timeout());
             journal.lose(late, &reason);
             journal.settle(self);
             batch.settle(Fate::Failed);

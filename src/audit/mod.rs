@@ -27,6 +27,7 @@ mod journal;
 mod keys;
 mod ocsf;
 mod output;
+mod policy;
 mod read;
 mod rotated;
 mod search;
@@ -64,7 +65,7 @@ use self::{
     keys::Keys,
 };
 use crate::{
-    config::{Audit as Config, OnFailure, SecretSource},
+    config::{Audit as Config, SecretSource},
     event::{Event, Stage},
     model::Region,
 };
@@ -102,12 +103,11 @@ impl AuditLog {
         let known = Keyring::new(std::iter::once(secret).chain(previous));
         let found = Found::open(config, &known)?;
         let (chain, tip) = (found.chain, found.tip);
-        let shared = Shared::new(config.clone(), region, keys, (chain, tip), found.slots);
+        let shared = Shared::new(config, region, keys, (chain, tip), found.slots);
         let (shared, (guard, running)) = (Arc::new(shared), mpsc::channel(1));
         for (index, output) in config.outputs.iter().cloned().enumerate() {
             let (shared, guard) = (Arc::clone(&shared), guard.clone());
-            output::start(shared, index, output, found::rules(config), guard)
-                .map_err(OpenError::Thread)?;
+            output::start(shared, index, output, guard).map_err(OpenError::Thread)?;
         }
         let log = Self { shared, running };
         let started = log.control(&Control::Start {
@@ -196,7 +196,7 @@ impl AuditLog {
         let stopped = self.control(&Control::Stop).await;
         shared.lock().closing = true;
         shared.wake_all();
-        let ended = tokio::time::timeout(shared.config.timeout, self.running.recv()).await;
+        let ended = tokio::time::timeout(shared.policy.timeout(), self.running.recv()).await;
         let (tip, records) = {
             let journal = shared.lock();
             (journal.tip, journal.backlog.homeless())
@@ -248,7 +248,7 @@ impl Audit {
     ) -> impl Future<Output = Result<(), NotAccepted>> + Send + use<> {
         let shared = &self.worker.shared;
         let collapsed = event.stage == Stage::Refused && self.collapses(event);
-        let forgiving = shared.config.on_failure == OnFailure::Continue;
+        let forgiving = shared.policy.forgives();
         let batch = match event.operation {
             Some(_) if collapsed => None,
             Some(operation) if shared.admits(event.stage) => {
@@ -303,7 +303,7 @@ impl Audit {
     #[must_use]
     pub fn email(&self, canonical: &str) -> Box<str> {
         let shared = &self.worker.shared;
-        shared.keys.email(canonical, shared.config.email)
+        shared.keys.email(canonical, shared.policy.email())
     }
 
     /// A login token, as the log shows it: its keyed hash.
@@ -364,13 +364,13 @@ fn control_accepted(
     let batch = shared.control(control);
     let shared = Arc::clone(shared);
     async move {
-        let settled = tokio::time::timeout(shared.config.timeout, batch.settled());
+        let settled = tokio::time::timeout(shared.policy.timeout(), batch.settled());
         if settled.await.is_err() {
             shared.expire(&batch);
         }
         match batch.fate() {
             Some(Fate::Accepted) => Ok(()),
-            _ if shared.config.on_failure == OnFailure::Continue => Ok(()),
+            _ if shared.policy.forgives() => Ok(()),
             Some(Fate::Failed) | None => Err(NotAccepted),
         }
     }

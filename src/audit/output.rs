@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     sync::{Arc, PoisonError},
     thread,
 };
@@ -16,7 +17,7 @@ use super::{
     journal::Shared,
     rotated::tidy,
     tail::last_link,
-    target::{Broken, Fault, Rules, Target},
+    target::{Broken, Fault, Target},
 };
 use crate::config::Output;
 
@@ -25,18 +26,16 @@ pub(super) fn start(
     shared: Arc<Shared>,
     index: usize,
     output: Output,
-    rules: Rules,
     running: mpsc::Sender<()>,
 ) -> io::Result<()> {
     let name = format!("audit-{index}");
     let keep = move || {
         let _running = running;
         Keeper {
-            compressor: compressor(&output, rules),
             shared,
             index,
             output,
-            rules,
+            compressor: None,
         }
         .run();
     };
@@ -47,35 +46,28 @@ struct Keeper {
     shared: Arc<Shared>,
     index: usize,
     output: Output,
-    rules: Rules,
-    /// Told that a file was put aside.
-    compressor: Option<std::sync::mpsc::Sender<()>>,
+    /// Told that a file was put aside, and how many of those are to stay.
+    compressor: Option<std::sync::mpsc::Sender<usize>>,
 }
 
-/// Starts the thread that compresses what is put aside, where that is wanted. It begins with what
-/// an earlier process left.
-fn compressor(output: &Output, rules: Rules) -> Option<std::sync::mpsc::Sender<()>> {
-    let path = match output {
-        Output::File(path) if rules.rotate_compress => path.clone(),
-        Output::File(_) | Output::Otlp(_) | Output::Stderr | Output::Stdout => return None,
-    };
+/// Starts the thread that compresses what is put aside of `path`.
+fn compressor(path: PathBuf) -> Option<std::sync::mpsc::Sender<usize>> {
     let (sender, told) = std::sync::mpsc::channel();
     let name = path.clone();
-    let work = move || loop {
-        if let Err(error) = tidy(&path, rules.rotate_keep) {
-            tracing::warn!(file = %path.display(), %error, "a rotated audit file could not be compressed and stays as it is");
-        }
-        if told.recv().is_err() {
-            return;
+    let work = move || {
+        for keep in told {
+            if let Err(error) = tidy(&path, keep) {
+                tracing::warn!(file = %path.display(), %error, "a rotated audit file could not be compressed and stays as it is");
+            }
         }
     };
     let started = thread::Builder::new()
         .name("audit-gzip".to_owned())
         .spawn(work);
-    if let Err(error) = started {
+    if let Err(error) = &started {
         tracing::warn!(file = %name.display(), %error, "rotated audit files stay as they are: no thread can be started");
     }
-    Some(sender)
+    started.ok().map(|_thread| sender)
 }
 
 /// What an output lacks.
@@ -101,7 +93,9 @@ struct Done {
 }
 
 impl Keeper {
-    fn run(&self) {
+    fn run(mut self) {
+        // an earlier process may have left some
+        self.compress();
         while let Some(job) = self.next_job() {
             let (before, last) = (job.before.sequence, job.last);
             let done = self.perform(job);
@@ -173,7 +167,7 @@ impl Keeper {
     }
 
     /// Does the slow part, without the lock.
-    fn perform(&self, mut job: Job) -> Done {
+    fn perform(&mut self, mut job: Job) -> Done {
         let mut target = job.target.take();
         if job.reopen {
             target = target.filter(|target| !target.reopens());
@@ -204,11 +198,11 @@ impl Keeper {
     }
 
     fn open(&self) -> io::Result<Target> {
-        Target::open(&self.output, self.rules).map(|opened| opened.target)
+        let rules = self.shared.rules();
+        Target::open(&self.output, rules).map(|opened| opened.target)
     }
 
-    fn write(&self, target: &mut Target, job: &Job) -> (Link, Result<(), Fault>) {
-        let shared = &self.shared;
+    fn write(&mut self, target: &mut Target, job: &Job) -> (Link, Result<(), Fault>) {
         let lines: Vec<_> = job
             .sealed
             .iter()
@@ -218,12 +212,8 @@ impl Keeper {
             .iter()
             .map(|lines| lines.len())
             .fold(0, usize::saturating_add);
-        if target.is_full(size)
-            && target.rotate(job.cursor.sequence)
-            && let Some(compressor) = &self.compressor
-            && compressor.send(()).is_err()
-        {
-            tracing::warn!("the thread that compresses audit files has ended");
+        if target.is_full(size) && target.rotate(job.cursor.sequence) {
+            self.compress();
         }
         let missed = job.before.sequence.saturating_sub(job.cursor.sequence);
         let mut text = Vec::new();
@@ -232,6 +222,7 @@ impl Keeper {
         let resumed = job.resumed && !matches!(target, Target::File(_));
         if target.is_fresh() || resumed || missed > 0 {
             let mut body = Vec::new();
+            let shared = &self.shared;
             shared.form.header(&shared.chain, missed, &mut body);
             shared.sealer.header(&job.before, &body, &mut text);
         }
@@ -269,6 +260,24 @@ impl Keeper {
         }
         journal.advance(self.index);
         journal.settle(&self.shared);
+    }
+
+    /// Has what was put aside compressed, where that is wanted.
+    fn compress(&mut self) {
+        let (rules, Output::File(path)) = (self.shared.rules(), &self.output) else {
+            return;
+        };
+        if !rules.rotate_compress {
+            return;
+        }
+        if self.compressor.is_none() {
+            self.compressor = compressor(path.clone());
+        }
+        if let Some(compressor) = &self.compressor
+            && compressor.send(rules.rotate_keep).is_err()
+        {
+            tracing::warn!("the thread that compresses audit files has ended");
+        }
     }
 
     /// What was handed to the kernel goes to the disk before the process ends.

@@ -4,7 +4,7 @@ use std::{io, path::Path, time::Duration};
 
 use super::{collector::Collector, file::LogFile, stream::Stream, tail::Tail};
 use crate::{
-    config::{Durability, Output},
+    config::{Audit as Config, Durability, Output},
     otlp::Failure,
 };
 
@@ -22,6 +22,19 @@ pub(super) struct Rules {
     pub(super) rotate_compress: bool,
     /// Rotated files that stay; 0: all.
     pub(super) rotate_keep: usize,
+}
+
+impl Rules {
+    pub(super) const fn of(config: &Config) -> Self {
+        Self {
+            durability: config.durability,
+            timeout: config.timeout,
+            rotate_size: config.rotate_size,
+            rotate_age: config.rotate_age,
+            rotate_compress: config.rotate_compress,
+            rotate_keep: config.rotate_keep,
+        }
+    }
 }
 
 /// Something that is open for appending.

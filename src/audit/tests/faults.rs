@@ -233,21 +233,14 @@ async fn a_closed_standard_output_as_the_only_one_cannot_come_back() {
     let stream = Stream::standard(std::os::fd::OwnedFd::from(writer).into()).unwrap();
     let slot = Slot::new(Some(Target::Stream(stream)), Link::START);
     let shared = Shared::new(
-        standard.clone(),
+        &standard,
         Region::Eu,
         Arc::new(keys()),
         ("chain".to_owned(), Link::START),
         vec![slot],
     );
     let (shared, (guard, running)) = (Arc::new(shared), mpsc::channel(1));
-    output::start(
-        Arc::clone(&shared),
-        0,
-        Output::Stdout,
-        super::super::found::rules(&standard),
-        guard,
-    )
-    .unwrap();
+    output::start(Arc::clone(&shared), 0, Output::Stdout, guard).unwrap();
     let log = AuditLog { shared, running };
     let audit = log.worker();
     put(&audit, Stage::Admitted).await;

@@ -3,7 +3,10 @@
 use std::{io::Write, os::unix::fs::PermissionsExt};
 
 use super::{
-    super::{chain::Sealer, found, target::Target},
+    super::{
+        chain::Sealer,
+        target::{Rules, Target},
+    },
     *,
 };
 
@@ -246,7 +249,7 @@ async fn a_file_is_as_old_as_its_first_record_also_after_a_restart() {
 fn an_old_file_without_a_record_is_not_put_aside() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
-    let aged = found::rules(&Config {
+    let aged = Rules::of(&Config {
         rotate_age: Some(Duration::from_nanos(1)),
         ..config(&[&path])
     });
