@@ -36,13 +36,15 @@ pub(super) struct LogFile {
     limit: u64,
     /// When its first record was written.
     begun: SystemTime,
+    /// Whether its name is known to be on the disk.
+    named: bool,
     rules: Rules,
 }
 
 impl LogFile {
     /// Opens or makes the file, and moves an unfinished last line out of it.
     pub(super) fn open(path: &Path, rules: Rules) -> io::Result<Opened> {
-        let file = open_locked(path, rules.durability)?;
+        let file = open_locked(path)?;
         let mut tail = Tail::read(&file)?;
         let mut torn = None;
         if !tail.torn.is_empty() {
@@ -64,6 +66,7 @@ impl LogFile {
             length,
             limit: rules.rotate_size.unwrap_or(u64::MAX),
             begun,
+            named: false,
             rules,
         };
         Ok(Opened {
@@ -130,8 +133,15 @@ impl LogFile {
         Ok(())
     }
 
-    /// Brings what was written to the disk.
+    /// Brings what was written to the disk; where each record is to be there, the name too.
     pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.rules.durability == Durability::Synced
+            && !self.named
+            && let Some(folder) = folder(&self.path)
+        {
+            File::open(folder)?.sync_all()?;
+            self.named = true;
+        }
         self.file.sync_data()
     }
 
@@ -161,7 +171,7 @@ impl LogFile {
         }
         fs::rename(&self.path, &old)?;
         self.sync()?;
-        self.file = open_locked(&self.path, self.rules.durability)?;
+        (self.file, self.named) = (open_locked(&self.path)?, false);
         self.length = self.file.metadata()?.len();
         self.limit = self.rules.rotate_size.unwrap_or(u64::MAX);
         self.begun = SystemTime::now();
@@ -227,7 +237,7 @@ fn whole_file(path: PathBuf) -> io::Result<(Option<String>, Vec<u8>)> {
 }
 
 /// Opens for appending what no other process has open for that.
-fn open_locked(path: &Path, durability: Durability) -> io::Result<File> {
+fn open_locked(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options
         .read(true)
@@ -246,12 +256,6 @@ fn open_locked(path: &Path, durability: Durability) -> io::Result<File> {
                 "another process writes this audit log: give each its own file",
             ));
         }
-    }
-    if durability == Durability::Synced
-        && let Some(folder) = folder(path)
-    {
-        // the name must be on the disk too
-        File::open(folder)?.sync_all()?;
     }
     Ok(file)
 }
