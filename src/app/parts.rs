@@ -225,6 +225,7 @@ impl Parts {
         {
             worker.exchange(settings, &secrets, &services, connector.as_ref());
         }
+        self.audit.reload(&settings.audit);
         self.services.send_replace(services);
         self.admin_key.send_replace(admin_key);
         Ok(())

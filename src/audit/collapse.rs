@@ -11,7 +11,10 @@ use std::{
     mem,
     net::IpAddr,
     num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -29,8 +32,8 @@ const MOST_KEYS: usize = 65_536;
 
 /// Counts refusals.
 pub(super) struct Collapser {
-    /// So many of a kind have records of their own; `None`: all.
-    alone: Option<NonZeroU32>,
+    /// So many of a kind have records of their own; 0: all.
+    alone: AtomicU32,
     hasher: RandomState,
     state: Mutex<State>,
 }
@@ -70,7 +73,7 @@ pub(super) enum Taken {
 impl Collapser {
     pub(super) fn new(alone: Option<NonZeroU32>) -> Self {
         Self {
-            alone,
+            alone: AtomicU32::new(number(alone)),
             hasher: RandomState::new(),
             state: Mutex::new(State {
                 began: Instant::now(),
@@ -81,13 +84,19 @@ impl Collapser {
         }
     }
 
+    /// Goes by another number from here on. What is held stays so until its second is over.
+    pub(super) fn follow(&self, alone: Option<NonZeroU32>) {
+        self.alone.store(number(alone), Ordering::Relaxed);
+    }
+
     /// Counts a refusal.
     pub(super) fn take(&self, event: &Event) -> Taken {
         self.take_at(event, Instant::now())
     }
 
     fn take_at(&self, event: &Event, now: Instant) -> Taken {
-        let (Some(alone), Some(operation)) = (self.alone, event.operation) else {
+        let alone = NonZeroU32::new(self.alone.load(Ordering::Relaxed));
+        let (Some(alone), Some(operation)) = (alone, event.operation) else {
             return Taken::Alone;
         };
         let key = self.hasher.hash_one(kind(event, operation));
@@ -137,6 +146,11 @@ impl Collapser {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// 0: none.
+fn number(alone: Option<NonZeroU32>) -> u32 {
+    alone.map_or(0, NonZeroU32::get)
 }
 
 impl State {

@@ -61,6 +61,11 @@ impl Collector {
         })
     }
 
+    /// Takes so long at most from here on.
+    pub(super) const fn follow(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     pub(super) const fn is_fresh(&self) -> bool {
         self.fresh
     }

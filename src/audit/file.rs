@@ -77,6 +77,14 @@ impl LogFile {
         })
     }
 
+    /// Goes by other rules from here on.
+    pub(super) fn follow(&mut self, rules: Rules) {
+        if rules.rotate_size != self.rules.rotate_size {
+            self.limit = rules.rotate_size.unwrap_or(u64::MAX);
+        }
+        self.rules = rules;
+    }
+
     pub(super) const fn is_prompt(&self) -> bool {
         matches!(self.rules.durability, Durability::Written)
     }

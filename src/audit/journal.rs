@@ -122,6 +122,21 @@ impl Shared {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Goes by another configuration from here on.
+    pub(super) fn follow(&self, config: &Config) {
+        self.policy.follow(config);
+        self.collapser.follow(config.collapse);
+        let rules = Rules::of(config);
+        let mut journal = self.lock();
+        journal.rules = rules;
+        for slot in &mut journal.slots {
+            slot.follow(rules);
+        }
+        drop(journal);
+        // who waits until its file is old enough looks at the time again
+        self.wake_all();
+    }
+
     /// What the outputs go by.
     pub(super) fn rules(&self) -> Rules {
         self.lock().rules

@@ -171,6 +171,12 @@ impl AuditLog {
         }
     }
 
+    /// Goes by another configuration from here on. Where records go, and what keys them, stays as
+    /// it was opened.
+    pub fn reload(&self, config: &Config) {
+        self.shared.follow(config);
+    }
+
     /// Opens the files anew, after somebody moved them away.
     pub fn reopen(&self) {
         reopen(&self.shared);

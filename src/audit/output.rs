@@ -241,10 +241,12 @@ impl Keeper {
 
     fn finish(&self, done: Done) {
         let mut journal = self.shared.lock();
+        let rules = journal.rules;
         let Some(slot) = journal.slots.get_mut(self.index) else {
             return;
         };
         slot.target = done.target;
+        slot.follow(rules);
         slot.cursor = done.cursor;
         match done.result {
             Ok(()) => {

@@ -7,7 +7,7 @@ use super::{
     chain::Link,
     journal::BACKOFF,
     tail::last_link,
-    target::{Fault, Target},
+    target::{Fault, Rules, Target},
 };
 
 /// Whether an output takes records.
@@ -70,6 +70,13 @@ impl Slot {
 
     pub(super) const fn is_gone(&self) -> bool {
         matches!(self.health, Health::Gone)
+    }
+
+    /// Goes by other rules from here on; what its thread has follows when it is back.
+    pub(super) fn follow(&mut self, rules: Rules) {
+        if let Some(target) = &mut self.target {
+            target.follow(rules);
+        }
     }
 
     /// Writes here and now if the output is prompt and has everything before these lines.

@@ -114,6 +114,15 @@ impl Target {
         })
     }
 
+    /// Goes by other rules from here on.
+    pub(super) fn follow(&mut self, rules: Rules) {
+        match self {
+            Self::Collector(collector) => collector.follow(rules.timeout),
+            Self::File(file) => file.follow(rules),
+            Self::Stream(_) => {}
+        }
+    }
+
     /// Whether an append may happen on a thread that serves requests.
     pub(super) const fn is_prompt(&self) -> bool {
         match self {

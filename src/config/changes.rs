@@ -6,9 +6,9 @@ use rustls::pki_types::TrustAnchor;
 
 use super::{Loaded, Problems, entries::Entry, meaning, meant::Meant};
 
-/// What can't change while the gateway runs: sockets, stores, open files, and the keys under
-/// which what is there was written.
-const FIXED: [&str; 10] = [
+/// What can't change while the gateway runs: sockets, stores, where records go, and the keys under
+/// which what is there was written or counted.
+const FIXED: [&str; 14] = [
     "listen",
     "admin",
     "limits.store",
@@ -16,7 +16,11 @@ const FIXED: [&str; 10] = [
     "limits.max_keys",
     "limits.key",
     "limits.key_file",
-    "audit",
+    "audit.output",
+    "audit.key",
+    "audit.key_file",
+    "audit.previous_key_files",
+    "audit.chain",
     "telemetry.log_format",
     "telemetry.otlp_endpoint",
 ];

@@ -1,5 +1,6 @@
 //! What changes while the gateway runs: its configuration, and the files that it names.
 
+mod audit;
 mod files;
 
 use http::{Method, Version};
@@ -191,6 +192,8 @@ async fn an_invalid_configuration_changes_nothing_and_is_told_by_key() {
 async fn what_needs_a_restart_is_told_by_key() {
     let rig = Rig::builder()
         .set("limits.max_keys", "1000")
+        .set("limits.key", "'a key of limits for tests, 32 bytes'")
+        .set("audit.chain", "true")
         .set("routes.allow", "['recover']")
         .start()
         .await;
@@ -210,7 +213,10 @@ async fn what_needs_a_restart_is_told_by_key() {
             "limits.max_keys = 1001",
             "limits.max_keys",
         ),
+        ("key of limits for", "key of limits of", "limits.key"),
         ("/audit.log'", "/other.log'", "audit.output"),
+        ("an audit key", "no audit key", "audit.key"),
+        ("audit.chain = true", "audit.chain = false", "audit.chain"),
         (
             "telemetry.log_format = 'json'",
             "telemetry.log_format = 'json'\ntelemetry.otlp_endpoint = 'http://127.0.0.1:1'",

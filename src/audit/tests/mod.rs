@@ -5,6 +5,7 @@ mod faults;
 mod files;
 mod forms;
 mod order;
+mod reload;
 mod turns;
 
 use std::{

@@ -336,6 +336,43 @@ fn a_reload_knows_what_changed_and_what_needs_a_restart() {
 }
 
 #[test]
+fn of_the_audit_log_what_keys_its_records_and_where_they_go_needs_a_restart() {
+    let mut world = World::new();
+    let key = world.path("audit-key");
+    fs::write(&key, "another audit key, 32 bytes long").unwrap();
+    let (old, output) = (world.load(), world.path("audit.jsonl"));
+    for line in [
+        "durability=synced",
+        "timeout=1s",
+        "on_failure=continue",
+        "email=mask",
+        "rotate.size=1MiB",
+        "rotate.age=1d",
+        "rotate.compress=true",
+        "rotate.keep=7",
+        "collapse=0",
+    ] {
+        world.set(&format!("audit.{line}"));
+    }
+    world.set(&format!("audit.output={}", output.display()));
+    let fixed = |new: &Loaded| reload_blockers(&old, new);
+    assert_eq!(fixed(&world.load()), ["audit.output"]);
+    world
+        .set("audit.chain=false")
+        .set(&format!("audit.key_file={}", key.display()))
+        .set(&format!("audit.previous_key_files=[\"{}\"]", key.display()))
+        .set("telemetry.otlp_endpoint=http://127.0.0.1:4318");
+    let keys = [
+        "audit.output",
+        "audit.key_file",
+        "audit.previous_key_files",
+        "audit.chain",
+        "telemetry.otlp_endpoint",
+    ];
+    assert_eq!(fixed(&world.load()), keys);
+}
+
+#[test]
 fn a_ca_file_that_holds_another_ca_has_changed() {
     let world = World::new();
     let old = world.load();
