@@ -236,7 +236,7 @@ impl Configuration {
         if let Some(log) = &self.log
             && let Err(error) = log.reload(&loaded.settings.telemetry)
         {
-            tracing::error!(%error, "the log filter stays as it was");
+            tracing::error!(%error, "the log stays as it was");
         }
         self.loaded.send_replace(Arc::new(loaded));
         self.taken = seen;

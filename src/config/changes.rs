@@ -8,7 +8,7 @@ use super::{Loaded, Problems, entries::Entry, meaning, meant::Meant};
 
 /// What can't change while the gateway runs: sockets, stores, where records go, and the keys under
 /// which what is there was written or counted.
-const FIXED: [&str; 14] = [
+const FIXED: [&str; 13] = [
     "listen",
     "admin",
     "limits.store",
@@ -21,7 +21,6 @@ const FIXED: [&str; 14] = [
     "audit.key_file",
     "audit.previous_key_files",
     "audit.chain",
-    "telemetry.log_format",
     "telemetry.otlp_endpoint",
 ];
 

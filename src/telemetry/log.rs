@@ -5,21 +5,31 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing::{Level, Subscriber};
+use tracing::Level;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan, reload,
+    Layer, Registry,
+    filter::Targets,
+    fmt,
+    layer::{Layered, SubscriberExt},
+    reload,
     util::SubscriberInitExt,
 };
 
 use crate::config::{LogFilter, LogFilterError, LogFormat, Telemetry};
 
+/// Writes lines, of what the filter lets through.
+type Format = Box<dyn Layer<Filtered> + Send + Sync>;
+type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
+
 /// Keeps the log alive: what is still buffered is written when this is dropped.
 pub struct Log {
     filter: reload::Handle<Targets, Registry>,
+    format: reload::Handle<Format, Filtered>,
+    writer: NonBlocking,
     /// Whether `RUST_LOG` says what is shown.
     overruled: bool,
-    _writer: WorkerGuard,
+    _guard: WorkerGuard,
 }
 
 impl std::fmt::Debug for Log {
@@ -43,8 +53,8 @@ pub enum LogError {
     /// Another subscriber is there already.
     #[error("there is a log already: {0}")]
     Second(#[from] tracing_subscriber::util::TryInitError),
-    /// The filter could not be exchanged.
-    #[error("the log filter could not be changed: {0}")]
+    /// The form or the filter could not be exchanged.
+    #[error("the log could not be changed: {0}")]
     Reload(#[from] reload::Error),
 }
 
@@ -61,30 +71,36 @@ impl Log {
         let stronger = environment.filter(|text| !text.trim().is_empty());
         let stronger = stronger.map(parse).transpose()?;
         let filter = stronger.as_ref().unwrap_or(&telemetry.log);
-        let (filter, handle) = reload::Layer::new(filter.targets());
+        let (filter, filter_handle) = reload::Layer::new(filter.targets());
         let (writer, guard) = NonBlockingBuilder::default()
             .thread_name("log")
             .buffered_lines_limit(MOST_LINES)
             .finish(io::stderr());
+        let format = layer(telemetry.log_format, writer.clone());
+        let (format, format_handle) = reload::Layer::new(format);
         tracing_subscriber::registry()
             .with(filter)
-            .with(layer(telemetry.log_format, writer).with_filter(cap()))
+            .with(format.with_filter(cap()))
             .try_init()?;
         Ok(Self {
-            filter: handle,
+            filter: filter_handle,
+            format: format_handle,
+            writer,
             overruled: stronger.is_some(),
-            _writer: guard,
+            _guard: guard,
         })
     }
 
-    /// Takes a changed filter, where `RUST_LOG` doesn't stand above it.
+    /// Takes another form, and another filter where `RUST_LOG` doesn't stand above it.
     ///
     /// # Errors
-    /// [`LogError`]; the old filter stays.
+    /// [`LogError`]; the old ones stay.
     pub fn reload(&self, telemetry: &Telemetry) -> Result<(), LogError> {
         if !self.overruled {
             self.filter.reload(telemetry.log.targets())?;
         }
+        let format = layer(telemetry.log_format, self.writer.clone());
+        self.format.reload(format)?;
         Ok(())
     }
 }
@@ -102,10 +118,7 @@ fn cap() -> Targets {
         .with_target("mfa_gateway", Level::TRACE)
 }
 
-fn layer<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
+fn layer(format: LogFormat, writer: NonBlocking) -> Format {
     let terminal = io::stderr().is_terminal();
     let json = match format {
         LogFormat::Auto => !terminal,

@@ -251,3 +251,18 @@ async fn the_admin_listener_shows_what_is_in_force() {
     reload(&rig).await;
     assert_eq!(shown().await, "observe");
 }
+
+#[tokio::test]
+async fn the_logs_form_changes() {
+    let rig = Rig::start().await;
+    let told = |count| rig.gateway.logged("configuration reloaded", count);
+    reload(&rig).await;
+    assert_eq!(told(1).await.len(), 1);
+    rig.edit("'json'", "'text'");
+    reload(&rig).await;
+    let text = |log: &String| log.contains("INFO configuration reloaded changed=");
+    eventually("a line of text", || Some(rig.gateway.stderr()).filter(text)).await;
+    rig.edit("'text'", "'json'");
+    reload(&rig).await;
+    assert_eq!(told(2).await.len(), 2);
+}

@@ -354,7 +354,9 @@ fn of_the_audit_log_what_keys_its_records_and_where_they_go_needs_a_restart() {
     ] {
         world.set(&format!("audit.{line}"));
     }
-    world.set(&format!("audit.output={}", output.display()));
+    world
+        .set(&format!("audit.output={}", output.display()))
+        .set("telemetry.log_format=json");
     let fixed = |new: &Loaded| reload_blockers(&old, new);
     assert_eq!(fixed(&world.load()), ["audit.output"]);
     world
