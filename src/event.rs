@@ -10,7 +10,7 @@ use std::{
 use http::{HeaderValue, StatusCode};
 
 use crate::{
-    model::{CallerName, RequestId, TenantId, UserId},
+    model::{CallerName, Region, RequestId, TenantId, UserId},
     route::Operation,
 };
 
@@ -100,6 +100,8 @@ pub struct Event {
     pub client: Option<IpAddr>,
     /// What it is for; `None` where it is no route of ours (no record then, only counts).
     pub operation: Option<Operation>,
+    /// Where the vendor keeps the data.
+    pub region: Region,
     /// Who called.
     pub caller: Option<CallerName>,
     /// For which tenant.

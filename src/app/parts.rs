@@ -127,7 +127,7 @@ impl Parts {
             metrics: Arc::clone(&metrics),
             traces,
         };
-        let audit = AuditLog::open(&settings.audit, settings.frontegg.region).await?;
+        let audit = AuditLog::open(&settings.audit).await?;
 
         let worker = || Worker::new(settings, &secrets, &services, audit.worker(), &connector);
         let here = worker();

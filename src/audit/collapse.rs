@@ -247,7 +247,7 @@ mod tests {
     use crate::{
         audit::tests::event,
         event::Stage,
-        model::{CallerName, Region, RequestId, TenantId},
+        model::{CallerName, RequestId, TenantId},
     };
 
     fn refusal(number: u64) -> Event {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn written(held: &Held) -> serde_json::Value {
-        let form = Form::new(Region::Eu);
+        let form = Form::new();
         let mut body = br#"{"metadata":{"#.to_vec();
         held.write(&form, &mut body);
         body.extend_from_slice(b"}}");

@@ -30,7 +30,7 @@ use super::{
     slot::{Slot, Wrote},
     target::Rules,
 };
-use crate::{config::Audit as Config, event::Stage, model::Region};
+use crate::{config::Audit as Config, event::Stage};
 
 /// So many bytes are kept for outputs that don't take them. Then `completed` records are lost
 /// too, loudly; the others go without half of it.
@@ -82,7 +82,6 @@ impl Shared {
     /// Goes on after `tip` in `chain`.
     pub(super) fn new(
         config: &Config,
-        region: Region,
         keys: Arc<Keys>,
         (chain, tip): (String, Link),
         slots: Vec<Slot>,
@@ -109,7 +108,7 @@ impl Shared {
                 checkpoint: 0,
                 news: Vec::new(),
             }),
-            form: Form::new(region),
+            form: Form::new(),
             sealer: Sealer::new(chained),
             collapser: Collapser::new(config.collapse),
             policy: Policy::new(config),

@@ -67,7 +67,6 @@ use self::{
 use crate::{
     config::{Audit as Config, SecretSource},
     event::{Event, Stage},
-    model::Region,
 };
 
 /// The process's one audit log.
@@ -94,7 +93,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`OpenError`]; with `on_failure = "continue"` one working output isn't needed.
-    pub async fn open(config: &Config, region: Region) -> Result<Self, OpenError> {
+    pub async fn open(config: &Config) -> Result<Self, OpenError> {
         let secret = config.key.read().map_err(OpenError::Key)?;
         let keys = Arc::new(Keys::derive(&secret));
         let previous = config.previous_keys.iter().map(SecretSource::read);
@@ -103,7 +102,7 @@ impl AuditLog {
         let known = Keyring::new(std::iter::once(secret).chain(previous));
         let found = Found::open(config, &known)?;
         let (chain, tip) = (found.chain, found.tip);
-        let shared = Shared::new(config, region, keys, (chain, tip), found.slots);
+        let shared = Shared::new(config, keys, (chain, tip), found.slots);
         let (shared, (guard, running)) = (Arc::new(shared), mpsc::channel(1));
         for (index, output) in config.outputs.iter().cloned().enumerate() {
             let (shared, guard) = (Arc::clone(&shared), guard.clone());

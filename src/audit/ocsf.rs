@@ -16,7 +16,6 @@ use super::{
 use crate::{
     event::{Event, Outcome, Peer, Stage},
     json::{LONGEST, foreign, number, raw, string, string_to, word},
-    model::Region,
     route::{Audited, Operation},
 };
 
@@ -44,12 +43,11 @@ pub(super) struct Form {
     product: String,
     /// The end of a lifecycle record's `app`.
     app: String,
-    region: Region,
 }
 
 impl Form {
     /// Prepares what never changes.
-    pub(super) fn new(region: Region) -> Self {
+    pub(super) fn new() -> Self {
         let product = concat!(
             r#"{"name":"mfa-gateway","vendor_name":"mfa-gateway","version":""#,
             env!("CARGO_PKG_VERSION"),
@@ -58,7 +56,6 @@ impl Form {
         Self {
             product: format!(r#""version":"1.8.0","product":{product}"#),
             app: format!(r#","app":{product}"#),
-            region,
         }
     }
 
@@ -131,7 +128,7 @@ impl Form {
         raw(out, operation);
         raw(out, stage(event.stage));
         word(out, r#","outcome":"#, event.outcome.as_str());
-        word(out, r#","region":"#, self.region.as_str());
+        word(out, r#","region":"#, event.region.as_str());
         if let Some(reason) = event.reason {
             word(out, r#","reason":"#, reason);
         }

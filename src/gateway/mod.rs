@@ -60,7 +60,7 @@ use crate::{
     config::{self, Settings},
     event::UpstreamNote,
     limit::{Attempt, Charge, Decisions, Denied},
-    model::{Deadline, Subaddress},
+    model::{Deadline, Region, Subaddress},
     route::{Facts, OnUnauthorized, RouteTable},
     subject::Subject,
     upstream::{Blueprint, Credential, Outgoing, Reply, Upstream, UpstreamError},
@@ -87,6 +87,7 @@ pub struct Gateway {
     blueprint: Blueprint,
     upstream: Arc<Upstream>,
     host: Arc<str>,
+    region: Region,
 }
 
 /// A request that has passed every check: the right to be sent.
@@ -132,6 +133,7 @@ impl Gateway {
             blueprint,
             upstream,
             host: Arc::from(settings.frontegg.identity.host()),
+            region: settings.frontegg.region,
         }
     }
 
@@ -144,7 +146,13 @@ impl Gateway {
         let (head, incoming) = request.into_parts();
         // one future for the whole request, so that nothing of it moves from one to the next
         Finish::new(|begun| async move {
-            let mut trail = Trail::start(&self.audit, &self.services, connection.peer, &head);
+            let mut trail = Trail::start(
+                &self.audit,
+                &self.services,
+                self.region,
+                connection.peer,
+                &head,
+            );
             match self.admit(&mut trail, &connection, &head, incoming).await {
                 Ok(admission) => {
                     begun.say();

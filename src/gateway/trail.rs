@@ -19,7 +19,7 @@ use crate::{
     audit::{Audit, NotAccepted},
     body::Checked,
     event::{Event, LimitNote, Outcome, Peer, Stage, UpstreamNote},
-    model::{CallerName, RequestId, UserId},
+    model::{CallerName, Region, RequestId, UserId},
     route::{Operation, RouteMatch},
     subject::Subject,
     telemetry::{
@@ -42,7 +42,13 @@ pub(super) struct Trail {
 
 impl Trail {
     /// From here on one record of the request's end is certain.
-    pub(super) fn start(audit: &Audit, services: &Services, peer: Peer, head: &Parts) -> Self {
+    pub(super) fn start(
+        audit: &Audit,
+        services: &Services,
+        region: Region,
+        peer: Peer,
+        head: &Parts,
+    ) -> Self {
         let mut theirs = head.headers.get_all(REQUEST_ID).iter();
         let (request_id, metrics) = (RequestId::new(), &services.metrics);
         let traces = services.traces.as_ref();
@@ -54,6 +60,7 @@ impl Trail {
                 peer,
                 client: None,
                 operation: None,
+                region,
                 caller: None,
                 tenant: None,
                 user: None,

@@ -27,7 +27,7 @@ use mfa_gateway::{
     config::{Loaded, Sources, load},
     event::{Event, LimitNote, Outcome, Peer, Stage, UpstreamNote},
     limit::{Attempt, HashKey, Limiter},
-    model::{CallerName, CanonicalEmail, RequestId, Subaddress, TenantId, UserId},
+    model::{CallerName, CanonicalEmail, Region, RequestId, Subaddress, TenantId, UserId},
     route::{Operation, RouteTable},
     upstream::{Blueprint, Credential, Outgoing},
 };
@@ -180,7 +180,7 @@ fn records_are_written(bencher: Bencher<'_, '_>, chain: bool) {
         .enable_all()
         .build()
         .unwrap();
-    let log = runtime.block_on(AuditLog::open(&settings.audit, settings.frontegg.region));
+    let log = runtime.block_on(AuditLog::open(&settings.audit));
     let log = log.unwrap();
     let audit = runtime.block_on(async { log.worker() });
     let event = completed();
@@ -205,6 +205,7 @@ fn completed() -> Event {
         peer: Peer::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000))),
         client: Some(IpAddr::from([203, 0, 113, 7])),
         operation: Some(Operation::Recover),
+        region: Region::Eu,
         caller: Some(CallerName::new("support-console")),
         tenant: None,
         user: None,

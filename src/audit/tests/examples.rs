@@ -77,7 +77,7 @@ fn of_gateway(control: &Control<'_>) -> String {
 }
 
 fn form() -> Form {
-    Form::new(Region::Eu)
+    Form::new()
 }
 
 fn line(body: &[u8]) -> String {

@@ -92,12 +92,12 @@ async fn a_record_put_in_at_once_is_given_up_in_time_where_its_output_stalls() {
 
 #[tokio::test]
 async fn an_output_that_takes_nothing_stops_the_start() {
-    let Err(error) = AuditLog::open(&config(&[Path::new("/dev/full")]), Region::Eu).await else {
+    let Err(error) = AuditLog::open(&config(&[Path::new("/dev/full")])).await else {
         panic!("opened");
     };
     assert!(matches!(error, OpenError::Refused(_)), "{error}");
     let missing = Path::new("/nonexistent/audit.log");
-    let Err(error) = AuditLog::open(&config(&[missing]), Region::Eu).await else {
+    let Err(error) = AuditLog::open(&config(&[missing])).await else {
         panic!("opened");
     };
     assert!(
@@ -234,7 +234,6 @@ async fn a_closed_standard_output_as_the_only_one_cannot_come_back() {
     let slot = Slot::new(Some(Target::Stream(stream)), Link::START);
     let shared = Shared::new(
         &standard,
-        Region::Eu,
         Arc::new(keys()),
         ("chain".to_owned(), Link::START),
         vec![slot],

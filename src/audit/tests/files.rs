@@ -54,7 +54,7 @@ async fn a_process_that_is_already_writing_the_file_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
     let log = open(&config(&[&path])).await;
-    let Err(error) = AuditLog::open(&config(&[&path]), Region::Eu).await else {
+    let Err(error) = AuditLog::open(&config(&[&path])).await else {
         panic!("opened twice");
     };
     assert!(

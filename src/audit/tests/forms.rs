@@ -67,7 +67,7 @@ fn read(body: &[u8]) -> Value {
 
 fn written(event: &Event) -> Value {
     let mut body = Vec::new();
-    Form::new(Region::Eu).event(event, event.operation.unwrap(), &mut body);
+    Form::new().event(event, event.operation.unwrap(), &mut body);
     read(&body)
 }
 
@@ -220,7 +220,7 @@ fn foreign_text_can_neither_break_a_line_nor_fill_it() {
     event.caller = Some(CallerName::new(&"\u{1f600}\r\n".repeat(400)));
     event.tenant = TenantId::parse(forged).ok();
     let mut body = Vec::new();
-    Form::new(Region::Eu).event(&event, Operation::UserSmsDisable, &mut body);
+    Form::new().event(&event, Operation::UserSmsDisable, &mut body);
     assert!(
         !body.contains(&b'\n') && body.len() < 4096,
         "{}",
@@ -234,14 +234,14 @@ fn foreign_text_can_neither_break_a_line_nor_fill_it() {
 #[test]
 fn a_full_record_is_about_a_kilobyte() {
     let mut body = Vec::new();
-    Form::new(Region::Eu).event(&event(Stage::Completed), Operation::Recover, &mut body);
+    Form::new().event(&event(Stage::Completed), Operation::Recover, &mut body);
     let chain = 250;
     assert!(body.len() + chain < 1300, "{}", body.len());
 }
 
 #[test]
 fn lifecycle_records_are_whole_whatever_they_carry() {
-    let form = Form::new(Region::Eu);
+    let form = Form::new();
     let keys = ["limits.email"; 100];
     let controls = [
         Control::Checkpoint,

@@ -59,7 +59,7 @@ pub(super) fn config(outputs: &[&Path]) -> Config {
 }
 
 pub(super) async fn open(config: &Config) -> AuditLog {
-    AuditLog::open(config, Region::Eu).await.unwrap()
+    AuditLog::open(config).await.unwrap()
 }
 
 fn keys() -> Keys {
@@ -88,6 +88,7 @@ pub(super) fn event(stage: Stage) -> Event {
         peer: Peer::Tcp("127.0.0.1:41234".parse().unwrap()),
         client: Some("203.0.113.7".parse().unwrap()),
         operation: Some(Operation::Recover),
+        region: Region::Eu,
         caller: Some(CallerName::new("support-console")),
         tenant: Some(TenantId::parse("tenant-1").unwrap()),
         user: None,

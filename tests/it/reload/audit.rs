@@ -162,3 +162,17 @@ async fn an_open_file_is_synced_and_put_aside_by_the_new_rules() {
     assert!(rig.gateway.end().await.success());
     assert_whole(&folder);
 }
+
+#[tokio::test]
+async fn records_name_the_region_that_they_were_for() {
+    let rig = Rig::builder().set("frontegg.region", "'eu'").start().await;
+    let region = async || {
+        let reply = rig.call(guess(ADA.email)).await;
+        let last = rig.records(&reply).pop().unwrap();
+        last.0["unmapped"]["region"].clone()
+    };
+    assert_eq!(region().await, "eu");
+    rig.edit("'eu'", "'us'");
+    reload(&rig).await;
+    assert_eq!(region().await, "us");
+}

@@ -8,10 +8,7 @@ use std::{fs, io::Write, path::Path, sync::Arc};
 use flate2::{Compression, write::GzEncoder};
 
 use super::*;
-use crate::{
-    audit::{chain::Sealer, keys::Keys, ocsf::Form},
-    model::Region,
-};
+use crate::audit::{chain::Sealer, keys::Keys, ocsf::Form};
 
 const SECRET: &str = "the audit key";
 
@@ -26,7 +23,7 @@ struct Writer {
 impl Writer {
     fn new(secret: &str, chain: &'static str) -> Self {
         Self {
-            form: Form::new(Region::Eu),
+            form: Form::new(),
             sealer: sealer(secret),
             chain,
             tip: Link::START,
