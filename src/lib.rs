@@ -12,7 +12,7 @@
 //! 6  upstream                                    builds what leaves from receipts, sends it
 //! 5  limit · credential · jwks · audit · telemetry
 //!                                                own state, do I/O, don't know each other
-//! 4  otlp                                        takes messages to a collector
+//! 4  otlp · refresh                              takes messages to a collector; keeps a value fresh
 //! 3  caller · client_ip · subject · event · body · net   read a request; the audit record as data; TLS
 //! 2  config                                      the settings
 //! 1  jwt · route                                 tokens of others; the allow-list
@@ -41,6 +41,7 @@ pub mod limit;
 pub mod model;
 pub mod net;
 pub mod otlp;
+mod refresh;
 pub mod route;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -3,15 +3,10 @@
 //! One task, the [`Refresher`], knows the secret and is the only writer. Requests hold
 //! [`Credentials`], take the [`Bearer`] of the moment or wait for one within their deadline,
 //! and may say that the vendor refused it; whether that is worth an exchange is decided here.
-//!
-//! # Why a watch channel
-//!
-//! It is at once the cell (taking the token is a reference count), the wake-up (a request
-//! waits for a usable one) and the reason why any number of waiting requests cause one
-//! exchange: they can only wait. No mutex, no herd, one writer.
+//! How it is kept fresh is in `crate::refresh`.
 
 mod endpoint;
-mod refresh;
+mod refresher;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -22,13 +17,18 @@ use std::{
 };
 
 use http::HeaderValue;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 pub use endpoint::TokenEndpoint;
-pub use refresh::{Exchange, Refresher};
+pub use refresher::{Exchange, Refresher};
 pub use token::{ExchangeError, Key, Token};
 
-use crate::{config::Frontegg, model::Deadline, net::SetupError};
+use crate::{
+    config::Frontegg,
+    model::Deadline,
+    net::SetupError,
+    refresh::{self, Reader},
+};
 
 /// For fuzzing: reads any bytes as the token endpoint's answer.
 #[cfg(any(test, fuzzing))]
@@ -101,25 +101,9 @@ impl Status {
 
 /// The requests' side. Cloning is two reference counts; clones work from any thread's runtime.
 #[derive(Clone, Debug)]
-pub struct Credentials {
-    state: watch::Receiver<State>,
-    refused: watch::Sender<Generation>,
-}
+pub struct Credentials(Reader<Held, Arc<ExchangeError>>);
 
-/// What the refresher publishes.
-#[derive(Clone, Debug)]
-struct State {
-    held: Option<Held>,
-    /// An exchange is under way.
-    exchanging: bool,
-    trouble: Option<Arc<ExchangeError>>,
-    renewed: u64,
-    failed: u64,
-    /// When the next exchange is due.
-    due: Instant,
-    /// Before this, a refused credential is no reason for an exchange.
-    forced_again: Instant,
-}
+type State = refresh::State<Held, Arc<ExchangeError>>;
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -139,15 +123,6 @@ impl State {
         held.is_some_and(|held| held.bearer.generation == generation)
     }
 
-    /// Whether an exchange may be forced now. While one is under way, or is being tried again
-    /// after a failure, there is nothing to force.
-    fn may_be_forced(&self, refused: Generation) -> bool {
-        self.is_current(refused)
-            && !self.exchanging
-            && self.trouble.is_none()
-            && Instant::now() >= self.forced_again
-    }
-
     fn status(&self) -> Status {
         Status {
             held_until: self.held.as_ref().map(|held| held.expires_at),
@@ -155,11 +130,6 @@ impl State {
             renewed: self.renewed,
             failed: self.failed,
         }
-    }
-
-    /// Exchanges that have ended, one way or the other.
-    const fn ended(&self) -> u64 {
-        self.renewed.saturating_add(self.failed)
     }
 }
 
@@ -178,95 +148,72 @@ impl Credentials {
     /// # Errors
     /// [`CredentialError`] if there is none before the deadline.
     pub async fn bearer(&self, deadline: Deadline) -> Result<Bearer, CredentialError> {
-        if let Some(bearer) = self.state.borrow().usable() {
-            return Ok(bearer.clone());
-        }
-        let mut state = self.state.clone();
-        let found = async {
-            let state = state
-                .wait_for(|state| state.usable().is_some())
-                .await
-                .ok()?;
-            state.usable().cloned()
-        };
-        let found = deadline.run(found).await.ok().flatten();
-        found.ok_or_else(|| self.lack())
-    }
-
-    fn lack(&self) -> CredentialError {
-        let state = self.state.borrow();
-        CredentialError {
-            trouble: state.trouble.clone(),
-            retry_after: state.due.saturating_duration_since(Instant::now()),
-        }
+        let found = self.0.find(deadline, |state| state.usable().cloned());
+        found.await.ok_or_else(|| {
+            let state = self.0.state();
+            CredentialError {
+                trouble: state.trouble.clone(),
+                retry_after: state.retry_after(),
+            }
+        })
     }
 
     /// Says that the vendor answered `401` to this credential. It stays in use until there is
     /// another, which is fetched at once; but at most every 10 s, because a wrong code may be
-    /// answered with `401` too, and whoever guesses codes must not drive exchanges.
+    /// answered with `401` too, and whoever guesses codes must not drive exchanges. Not at all
+    /// while exchanges fail: then they are tried again soon anyway.
     pub fn refuse(&self, refused: Generation) {
-        if self.state.borrow().may_be_forced(refused) {
-            self.force(refused);
+        let now = self.0.state();
+        if now.is_current(refused) && now.trouble.is_none() {
+            self.0.force(&now);
         }
     }
 
     /// Refuses a credential and waits for the one after it: `None` if none comes, because the
     /// exchange failed, one was forced just before, or the deadline passed.
     pub async fn renewed_after(&self, refused: Generation, deadline: Deadline) -> Option<Bearer> {
-        let mut state = self.state.clone();
-        let (ended, force) = {
-            let now = state.borrow_and_update();
+        let ended = {
+            let now = self.0.state();
             if !now.is_current(refused) {
                 return now.usable().cloned();
             }
-            let force = now.may_be_forced(refused);
-            if !force && !now.exchanging && now.trouble.is_none() {
+            // while exchanges fail, the next is near and none is forced, but it is waited for
+            if now.trouble.is_none() && !self.0.force(&now) {
                 return None;
             }
-            (now.ended(), force)
+            now.ended()
         };
-        if force {
-            self.force(refused);
-        }
-        let renewed = async {
-            let state = state.wait_for(|state| state.ended() > ended).await.ok()?;
-            let usable = state.usable().filter(|bearer| bearer.generation > refused);
-            usable.cloned()
+        let renewed = |state: &State| {
+            let usable = state.usable();
+            usable.filter(|bearer| bearer.generation > refused).cloned()
         };
-        deadline.run(renewed).await.ok().flatten()
-    }
-
-    fn force(&self, refused: Generation) {
-        self.refused.send_if_modified(|newest| {
-            let newer = refused > *newest;
-            *newest = refused.max(*newest);
-            newer
-        });
+        self.0.after(ended, deadline, renewed).await
     }
 
     /// How things stand.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.state.borrow().status()
+        self.0.state().status()
     }
 
     /// Waits until exchanges begin to fail, or work again: until it isn't as `failing` says. Never
     /// resolves once the refresher has stopped.
     pub async fn turned(&self, failing: bool) -> Status {
-        let mut state = self.state.clone();
-        let other = |state: &State| state.ended() > 0 && state.trouble.is_some() != failing;
-        let status = state.wait_for(other).await.map(|state| state.status());
-        match status {
-            Ok(status) => status,
-            Err(_stopped) => std::future::pending().await,
+        let turned = |state: &State| {
+            let other = state.ended() > 0 && state.trouble.is_some() != failing;
+            other.then(|| state.status())
+        };
+        match self.0.wait(turned).await {
+            Some(status) => status,
+            None => std::future::pending().await,
         }
     }
 
     /// Waits until the first exchange has ended, well or not.
     pub async fn first_exchange(&self) {
-        let mut state = self.state.clone();
-        // an error means that the refresher is gone: then nothing will end any more
-        if state.wait_for(|state| state.ended() > 0).await.is_err() {
+        let ended = self.0.wait(|state| (state.ended() > 0).then_some(()));
+        // without the refresher nothing will end any more
+        if ended.await.is_none() {
             tracing::debug!("the refresher has stopped");
         }
     }

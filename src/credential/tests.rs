@@ -307,6 +307,26 @@ async fn where_no_renewal_comes_nobody_waits_for_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_exchanges_fail_a_refusal_forces_none_and_waits_for_the_next() {
+    let fake = Fake::answering([Ok(HOUR), DOWN]);
+    let credentials = fake.start();
+    let first = bearer(&credentials).await.generation();
+    let deadline = Deadline::after(HOUR);
+    // the forced one, and the one after its failure
+    for exchanges in [2, 3] {
+        assert!(credentials.renewed_after(first, deadline).await.is_none());
+        assert_eq!(fake.exchanges(), exchanges);
+    }
+    for _ in 0..600 {
+        credentials.refuse(first);
+        sleep(Duration::from_millis(100)).await;
+    }
+    let gaps = fake.gaps();
+    assert!(gaps.len() > 10, "{gaps:?}");
+    assert!(gaps[5..].iter().all(|gap| *gap >= 4_500), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn changed_keys_are_exchanged_at_once() {
     let fake = Fake::answering([Ok(HOUR)]);
     let credentials = fake.start();

@@ -5,6 +5,7 @@
 //! key may be one of a new key: then the keys are fetched again, at most once in 30 s, and the
 //! requests that want them wait for it. So a rotation is no error, and whoever makes tokens up
 //! can't drive fetches. An outage changes nothing: the keys in hand stay until there are others.
+//! How they are kept fresh is in `crate::refresh`.
 //!
 //! [`Verifier`] is what a request asks. It remembers what it has verified.
 
@@ -17,13 +18,15 @@ mod verifier;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
-
 pub use keeper::Keeper;
 pub use source::{FetchError, Host, Place, Source};
 pub use verifier::{Verifier, VerifyError, now};
 
-use crate::{jwt::KeySet, model::Deadline};
+use crate::{
+    jwt::KeySet,
+    model::Deadline,
+    refresh::{self, Reader},
+};
 
 /// How long a token waits for the keys that verify it.
 #[derive(Clone, Copy, Debug)]
@@ -77,37 +80,15 @@ struct Version(u64);
 
 /// The requests' side. Cloning is two reference counts; clones work from any thread's runtime.
 #[derive(Clone, Debug)]
-pub struct Keys {
-    state: watch::Receiver<State>,
-    /// Asks for one fetch more than had ended.
-    wanted: watch::Sender<u64>,
-}
+pub struct Keys(Reader<Held, Arc<FetchError>>);
 
-/// What the keeper publishes.
-#[derive(Clone, Debug)]
-struct State {
-    held: Option<Held>,
-    fetching: bool,
-    trouble: Option<Arc<FetchError>>,
-    /// Fetches that have ended, one way or the other.
-    ended: u64,
-    /// When the next fetch is due.
-    due: Instant,
-    /// Before this, an unknown key is no reason for a fetch.
-    forced_again: Instant,
-}
+type State = refresh::State<Held, Arc<FetchError>>;
 
 /// The keys in hand.
 #[derive(Clone, Debug)]
 struct Held {
     published: Arc<Published>,
     version: Version,
-}
-
-impl State {
-    fn may_be_forced(&self) -> bool {
-        !self.fetching && Instant::now() >= self.forced_again
-    }
 }
 
 /// There are no keys yet.
@@ -126,25 +107,18 @@ pub struct KeysError {
 impl Keys {
     /// The keys in hand, if there are any.
     fn in_hand(&self) -> Option<Held> {
-        self.state.borrow().held.clone()
+        self.0.state().held.clone()
     }
 
     /// The keys, as soon as there are any.
     async fn first(&self, patience: Patience) -> Result<Held, KeysError> {
-        if let Some(held) = self.in_hand() {
-            return Ok(held);
-        }
-        let mut state = self.state.clone();
-        let found = async {
-            let state = state.wait_for(|state| patience.ends(state)).await.ok()?;
-            state.held.clone()
-        };
-        let found = patience.deadline().run(found).await.ok().flatten();
+        let found = |state: &State| patience.ends(state).then(|| state.held.clone());
+        let found = self.0.find(patience.deadline(), found).await.flatten();
         found.ok_or_else(|| {
-            let state = self.state.borrow();
+            let state = self.0.state();
             KeysError {
                 trouble: state.trouble.clone(),
-                retry_after: state.due.saturating_duration_since(Instant::now()),
+                retry_after: state.retry_after(),
             }
         })
     }
@@ -153,28 +127,16 @@ impl Keys {
     /// fetch failed, one was forced just before, or the deadline passed.
     async fn after(&self, seen: Version, patience: Patience) -> Option<Held> {
         let newer = |state: &State| state.held.clone().filter(|held| held.version > seen);
-        let mut state = self.state.clone();
         let ended = {
-            let now = state.borrow_and_update();
+            let now = self.0.state();
             if let Some(held) = newer(&now) {
                 return Some(held);
             }
-            if now.may_be_forced() {
-                let next = now.ended.saturating_add(1);
-                self.wanted.send_if_modified(|wanted| {
-                    let more = next > *wanted;
-                    *wanted = next.max(*wanted);
-                    more
-                });
-            } else if !now.fetching {
+            if !self.0.force(&now) {
                 return None;
             }
-            now.ended
+            now.ended()
         };
-        let renewed = async {
-            let state = state.wait_for(|state| state.ended > ended).await.ok()?;
-            newer(&state)
-        };
-        patience.deadline().run(renewed).await.ok().flatten()
+        self.0.after(ended, patience.deadline(), newer).await
     }
 }
