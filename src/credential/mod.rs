@@ -208,15 +208,6 @@ impl Credentials {
             None => std::future::pending().await,
         }
     }
-
-    /// Waits until the first exchange has ended, well or not.
-    pub async fn first_exchange(&self) {
-        let ended = self.0.wait(|state| (state.ended() > 0).then_some(()));
-        // without the refresher nothing will end any more
-        if ended.await.is_none() {
-            tracing::debug!("the refresher has stopped");
-        }
-    }
 }
 
 /// A credential as it is taken, for the tests of what is done with it.

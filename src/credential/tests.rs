@@ -222,8 +222,7 @@ async fn an_exchange_that_hangs_is_given_up_before_the_next_one_begins() {
 async fn a_rejection_is_told_apart_from_silence() {
     let fake = Fake::answering([Err(StatusCode::UNAUTHORIZED), DOWN]);
     let credentials = fake.start();
-    credentials.first_exchange().await;
-    assert!(credentials.status().is_rejected());
+    assert!(credentials.turned(false).await.is_rejected());
     sleep(seconds(1)).await;
     assert!(!credentials.status().is_rejected());
 }
