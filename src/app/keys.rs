@@ -15,8 +15,8 @@ use crate::{
 pub(super) fn keep(settings: &Settings) -> Result<(TokenKeys, Vec<Keeper<Place>>), SetupError> {
     let vendor = &settings.frontegg;
     let mut keepers = Vec::new();
-    let mut kept = |server: Place, section| {
-        let (keys, keeper) = Keeper::new(server, section, vendor.request_timeout);
+    let mut kept = |place: Place, section| {
+        let (keys, keeper) = Keeper::new(place, section, vendor.request_timeout);
         keepers.push(keeper);
         keys
     };
@@ -30,8 +30,8 @@ pub(super) fn keep(settings: &Settings) -> Result<(TokenKeys, Vec<Keeper<Place>>
         .map(|cluster| Place::of_cluster(cluster, vendor.connect_timeout, variable))
         .transpose()?;
     let keys = TokenKeys {
-        users: users.map(|server| kept(server, "subject.user_token")),
-        accounts: accounts.map(|server| kept(server, "kubernetes")),
+        users: users.map(|place| kept(place, "subject.user_token")),
+        accounts: accounts.map(|place| kept(place, "kubernetes")),
     };
     Ok((keys, keepers))
 }

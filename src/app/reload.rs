@@ -1,7 +1,7 @@
 //! What changes while the process runs: its configuration (`SIGHUP`), and the files that the
 //! configuration names, which are read again when they change.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
@@ -47,6 +47,9 @@ pub(super) struct Lasting {
     /// Whether it was told that its file holds another one.
     told: bool,
 }
+
+/// The keys that were taken.
+type Outcome = Result<Vec<String>, Refusal>;
 
 /// Why something stays as it was before.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,9 +131,7 @@ impl Configuration {
             self.taken.retain(|file| !file.is_identity());
             reloaded = Err(refusal);
         }
-        tell(parts, &reloaded).await;
-        self.refusals = reloaded.err().into_iter().collect();
-        self.count(parts);
+        self.conclude(parts, vec![reloaded], Vec::new()).await;
     }
 
     /// Takes the files that have changed since they were taken. What was written into the
@@ -144,37 +145,42 @@ impl Configuration {
         if identities.is_empty() && files.is_empty() {
             return;
         }
-        let mut refusals = Vec::new();
+        let mut outcomes = Vec::new();
         for (taken, files) in [
             (self.take_files(parts, keys(&files)).await, files),
             (self.take_identities(keys(&identities)).await, identities),
         ] {
             match &taken {
-                Ok(keys) if keys.is_empty() => {}
-                Err(refusal) if self.refusals.contains(refusal) => {}
-                Ok(_) | Err(_) => tell(parts, &taken).await,
+                Ok(nothing) if nothing.is_empty() => continue,
+                Ok(_keys) => {}
+                Err(_refusal) => now.retain(|file| !files.contains(file)),
             }
-            if let Err(refusal) = taken {
-                now.retain(|file| !files.contains(file));
-                refusals.push(refusal);
-            }
+            outcomes.push(taken);
         }
         self.taken = now;
-        self.refusals = refusals;
-        self.count(parts);
+        let known = mem::take(&mut self.refusals);
+        self.conclude(parts, outcomes, known).await;
     }
 
-    fn count(&self, parts: &Parts) {
-        let success = self.refusals.is_empty();
+    /// Remembers what was refused, counts, and tells of what is news.
+    async fn conclude(&mut self, parts: &Parts, outcomes: Vec<Outcome>, known: Vec<Refusal>) {
+        let success = outcomes.iter().all(Result::is_ok);
         parts.metrics.config_reload_success.set(success.into());
+        self.refusals.clear();
+        for outcome in outcomes {
+            let is_news = outcome
+                .as_ref()
+                .err()
+                .is_none_or(|refusal| !known.contains(refusal));
+            if is_news {
+                tell(parts, &outcome).await;
+            }
+            self.refusals.extend(outcome.err());
+        }
     }
 
     /// The keys whose files were taken: of those that changed, where it makes a difference.
-    async fn take_files(
-        &mut self,
-        parts: &mut Parts,
-        mut changed: Vec<String>,
-    ) -> Result<Vec<String>, Refusal> {
+    async fn take_files(&mut self, parts: &mut Parts, mut changed: Vec<String>) -> Outcome {
         let ca_files = self.loaded().ca_files();
         let is_ca = |key: &String| ca_files.iter().any(|(ca, _path)| ca == key);
         let mut loaded = self.loaded();
@@ -195,7 +201,7 @@ impl Configuration {
         Ok(changed)
     }
 
-    async fn take_identities(&self, changed: Vec<String>) -> Result<Vec<String>, Refusal> {
+    async fn take_identities(&self, changed: Vec<String>) -> Outcome {
         if !changed.is_empty() {
             self.renew_identities().await?;
         }
@@ -213,7 +219,7 @@ impl Configuration {
     }
 
     /// The keys that changed.
-    async fn take(&mut self, parts: &mut Parts) -> Result<Vec<String>, Refusal> {
+    async fn take(&mut self, parts: &mut Parts) -> Outcome {
         let sources = self.sources.clone();
         let read = spawn_blocking(move || config::load(&sources)).await;
         let loaded = match read {
@@ -298,7 +304,7 @@ fn keys(files: &[Watched]) -> Vec<String> {
 }
 
 /// Logs and records what became of a reload.
-async fn tell(parts: &Parts, reloaded: &Result<Vec<String>, Refusal>) {
+async fn tell(parts: &Parts, reloaded: &Outcome) {
     let keys = match reloaded {
         Ok(keys) => keys,
         Err(refusal) => &refusal.keys,
