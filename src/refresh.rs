@@ -127,6 +127,19 @@ impl<V, E> Writer<V, E> {
         self.state.borrow()
     }
 
+    /// Goes on with what another holds, until a fetch brings something newer.
+    pub(crate) fn go_on_from(&self, other: &Reader<V, E>)
+    where
+        V: Clone,
+    {
+        let other = other.state();
+        self.state.send_modify(|state| {
+            state.held.clone_from(&other.held);
+            state.renewed = other.renewed;
+            state.failed = other.failed;
+        });
+    }
+
     /// Publishes what a fetch brought. The next one is due then.
     pub(crate) fn hold(&mut self, value: V, due: Instant) {
         self.failures = 0;

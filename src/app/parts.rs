@@ -203,7 +203,11 @@ impl Parts {
             key_keepers = Some(found);
         }
         if vendor_changed {
-            let (credentials, refresher) = Credentials::new(&settings.frontegg)?;
+            let (credentials, mut refresher) = Credentials::new(&settings.frontegg)?;
+            if !is_another_environment(changed) {
+                // the vendor may be away just now
+                refresher = refresher.going_on_from(&services.credentials);
+            }
             connector = Some(Connector::to_identity(&settings.frontegg)?);
             services.credentials = credentials;
             refreshing.spawn(refresher.run());
@@ -298,6 +302,21 @@ fn of_thread(services: &Services, link: Option<&StoreLink>) -> Services {
         services.limiter = Arc::new(services.limiter.through(link.cloned()));
     }
     services
+}
+
+/// Whether the credential is another's, or of somebody whom we don't trust any more.
+fn is_another_environment(changed: &[String]) -> bool {
+    const NAMED_BY: [&str; 8] = [
+        "frontegg.api_key",
+        "frontegg.api_key_file",
+        "frontegg.auth_url",
+        "frontegg.ca_file",
+        "frontegg.client_id",
+        "frontegg.client_id_file",
+        "frontegg.domain",
+        "frontegg.region",
+    ];
+    changed.iter().any(|key| NAMED_BY.contains(&key.as_str()))
 }
 
 fn exporter(

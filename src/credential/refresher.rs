@@ -51,6 +51,14 @@ impl<E: Exchange> Refresher<E> {
         (Credentials(reader), refresher)
     }
 
+    /// Goes on with the credential that another refresher has exchanged: it is as good as any that
+    /// this one will.
+    #[must_use]
+    pub fn going_on_from(self, other: &Credentials) -> Self {
+        self.writer.go_on_from(&other.0);
+        self
+    }
+
     /// Exchanges, waits until the next exchange is due, and so on for ever.
     pub async fn run(mut self) {
         loop {

@@ -3,12 +3,12 @@
 mod audit;
 mod files;
 
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 use mfa_gateway::{
     route::Operation,
     sandbox::{
-        vendor::Fault,
-        world::seed::{ADA, BARBARA},
+        vendor::{Endpoint, Fault},
+        world::seed::{ADA, BARBARA, CLIENT_ID},
     },
 };
 use rustix::process::Signal;
@@ -265,4 +265,35 @@ async fn the_logs_form_changes() {
     rig.edit("'text'", "'json'");
     reload(&rig).await;
     assert_eq!(told(2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_credential_that_is_good_outlives_a_reload_while_there_is_no_other() {
+    let rig = Rig::builder()
+        .set("frontegg.request_timeout", "'2s'")
+        .start()
+        .await;
+    let reload = async |times: usize| {
+        rig.gateway.signal(Signal::HUP);
+        let reloads = || {
+            rig.events()
+                .iter()
+                .filter(|(name, _)| name == "reload")
+                .count()
+        };
+        eventually("a reload", || (reloads() == times).then_some(())).await;
+    };
+    rig.call(guess(ADA.email)).await.assert_passed(401);
+    let down = Fault::Status(StatusCode::BAD_GATEWAY);
+    rig.vendor.misbehave(down.at(Endpoint::TokenExchange));
+    rig.edit("'2s'", "'1s'");
+    reload(1).await;
+    rig.gateway.logged("credential not renewed", 1).await;
+    rig.call(guess(ADA.email)).await.assert_passed(401);
+    // another environment's would be of no use
+    rig.edit(CLIENT_ID, "another");
+    reload(2).await;
+    rig.call(guess(ADA.email))
+        .await
+        .assert_refused(503, "credential-unavailable");
 }
