@@ -119,11 +119,11 @@ impl Form {
             raw(out, r#","action_id":2,"disposition_id":2"#);
         }
         parties(event, facts.audited, facts.name, out);
-        self.unmapped(event, facts.name, out);
+        Self::unmapped(event, facts.name, out);
     }
 
     /// What OCSF has no place for.
-    fn unmapped(&self, event: &Event, operation: &str, out: &mut Vec<u8>) {
+    fn unmapped(event: &Event, operation: &str, out: &mut Vec<u8>) {
         raw(out, r#","unmapped":{"operation":""#);
         raw(out, operation);
         raw(out, stage(event.stage));
