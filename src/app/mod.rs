@@ -31,13 +31,13 @@ pub use signals::{Signal, Signals};
 pub use threads::event_loop;
 
 use crate::{
-    audit::{AuditLog, Control},
+    audit::Control,
     config::{Loaded, Shutdown, Sources},
     edge::{self, ConnectionRules, Drain, ListenError, Listener, Phase, Servers},
     telemetry::log::Log,
 };
 use listeners::{InFlight, Listeners};
-use parts::Parts;
+use parts::{Parts, Sinks};
 use reload::Configuration;
 
 /// A gateway that has opened everything and serves nothing yet.
@@ -62,23 +62,21 @@ pub enum Ended {
 }
 
 /// A gateway that serves no more. What was cut off is on record once the event loop that it ran on
-/// has ended too, so the audit log is still open.
+/// has ended too, so audit log and traces are still open.
 #[derive(Debug)]
 #[must_use = "the audit log is to be closed"]
 pub struct Stopped {
     ended: Ended,
-    audit: AuditLog,
+    sinks: Sinks,
     /// The last lines are written when this goes.
     _log: Option<Log>,
 }
 
 impl Stopped {
-    /// Closes the audit log, and says how it came to that. To be called on another event loop
+    /// Closes audit log and traces, and says how it came to that. To be called on another event loop
     /// where something was cut off, after the one that served was shut down.
     pub async fn close(self) -> Ended {
-        if let Err(error) = self.audit.close().await {
-            tracing::error!(%error, "the audit log is not whole");
-        }
+        self.sinks.close().await;
         self.ended
     }
 }
@@ -186,7 +184,7 @@ impl App {
                 (Cause::Told, true) => Ended::Drained,
                 (Cause::Told, false) => Ended::Hurried,
             },
-            audit: parts.end().await,
+            sinks: parts.end().await,
             _log: configuration.log,
         }
     }

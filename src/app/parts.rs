@@ -91,6 +91,13 @@ pub(super) struct Parts {
     pub(super) others: Vec<(Thread, Worker)>,
 }
 
+/// Where records and traces go.
+#[derive(Debug)]
+pub(super) struct Sinks {
+    audit: AuditLog,
+    exporter: Option<Exporter>,
+}
+
 /// One thread's gateway, exchanged by a reload.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -235,9 +242,9 @@ impl Parts {
         Ok(())
     }
 
-    /// Ends the other threads, and what runs beside requests. Leaves the audit log open, for what
-    /// is still in flight on this one.
-    pub(super) async fn end(mut self) -> AuditLog {
+    /// Ends the other threads, and what runs beside requests. Leaves open where records and traces
+    /// go, for what is still in flight on this one.
+    pub(super) async fn end(mut self) -> Sinks {
         self.refreshing.shutdown().await;
         self.sweeping.shutdown().await;
         self.telling.shutdown().await;
@@ -245,10 +252,22 @@ impl Parts {
         for (thread, _worker) in self.others {
             thread.join();
         }
+        Sinks {
+            audit: self.audit,
+            exporter: self.exporter,
+        }
+    }
+}
+
+impl Sinks {
+    /// Brings what there is to where it goes.
+    pub(super) async fn close(self) {
         if let Some(exporter) = self.exporter {
             exporter.end().await;
         }
-        self.audit
+        if let Err(error) = self.audit.close().await {
+            tracing::error!(%error, "the audit log is not whole");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use mfa_gateway::{
     route::Operation,
     sandbox::{
@@ -243,4 +243,28 @@ async fn a_collector_that_is_away_costs_requests_nothing() {
         .await;
     let exported = r#"mfa_gateway_spans_total{result="exported"}"#;
     rig.until_metric(exported, "2").await;
+}
+
+#[tokio::test]
+async fn what_a_drain_cuts_off_is_traced_to_its_end() {
+    let collector = Collector::start().await;
+    let mut rig = Rig::builder()
+        .set("telemetry.otlp_endpoint", &collector.endpoint())
+        .set("shutdown.timeout", "'300ms'")
+        .start()
+        .await;
+    rig.vendor.misbehave(Fault::Hang.at(Operation::UserDevices));
+    let mut connection = rig.connect(Version::HTTP_11).await;
+    let exchange = tokio::spawn(async move { connection.send(devices()).await });
+    rig.vendor
+        .until(|vendor| vendor.count(Operation::UserDevices) > 0)
+        .await;
+    rig.gateway.signal(Signal::TERM);
+    rig.gateway.end().await;
+    assert!(exchange.await.unwrap().is_err());
+    let spans = collector.spans();
+    let reasons = spans
+        .iter()
+        .filter_map(|span| of(span).remove("error.type"));
+    assert_eq!(reasons.collect::<Vec<_>>(), ["cut-off"]);
 }
