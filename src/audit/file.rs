@@ -178,8 +178,14 @@ impl LogFile {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         fs::rename(&self.path, &old)?;
-        self.sync()?;
-        (self.file, self.named) = (open_locked(&self.path)?, false);
+        match self.sync().and_then(|()| open_locked(&self.path)) {
+            Ok(file) => (self.file, self.named) = (file, false),
+            Err(error) => {
+                // it goes on under the name by which it is looked for
+                fs::rename(&old, &self.path)?;
+                return Err(error);
+            }
+        }
         self.length = self.file.metadata()?.len();
         self.limit = self.rules.rotate_size.unwrap_or(u64::MAX);
         self.begun = SystemTime::now();

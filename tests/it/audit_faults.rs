@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use http::Version;
 use mfa_gateway::{
     audit::{Input, Keyring, Progress, verify},
     route::Operation,
@@ -251,4 +252,38 @@ async fn a_pipe_that_nobody_reads_stops_the_start_and_says_why() {
     assert_eq!(other.end().await.code(), Some(1));
     let said = |text: &String| text.contains("nobody reads this FIFO: start its reader");
     eventually("it says why", || Some(other.stderr()).filter(said)).await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_begun_goes_on_under_its_name_and_is_begun_later() {
+    let builder = Rig::builder();
+    let folder = PathBuf::from(builder.folder()).join("log");
+    fs::create_dir(&folder).unwrap();
+    let path = folder.join("audit.jsonl");
+    let mut rig = builder
+        .set("audit.output", &format!("'{}'", path.display()))
+        .set("audit.rotate.size", "'64KiB'")
+        .start()
+        .await;
+    let files = || fs::read_dir(&folder).unwrap().count();
+    let mut connection = rig.connect(Version::HTTP_11).await;
+    connection.send(devices()).await.unwrap().assert_passed(200);
+    rig.gateway.open_nothing(true);
+    while rig.gateway.stderr().matches("could not be rotated").count() == 0 {
+        connection.send(devices()).await.unwrap().assert_passed(200);
+    }
+    assert!(path.exists());
+    assert_eq!(files(), 1);
+    rig.gateway.open_nothing(false);
+    while files() == 1 {
+        connection.send(devices()).await.unwrap().assert_passed(200);
+    }
+    drop(connection);
+    rig.gateway.signal(Signal::TERM);
+    assert!(rig.gateway.end().await.success());
+    let log = fs::read_dir(&folder).unwrap();
+    let log: Vec<_> = log.map(|file| Input::File(file.unwrap().path())).collect();
+    let keys = Keyring::new([KEY.into()]);
+    let report = verify(&log, &keys, None, &Progress::default()).unwrap();
+    assert_eq!((report.bad, report.chains.len()), (None, 1));
 }

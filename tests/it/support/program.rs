@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -91,6 +91,14 @@ impl Program {
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Lets it open no file or socket while so, beside those that it has.
+    pub(crate) fn open_nothing(&self, so: bool) {
+        let pid = Some(Pid::from_child(&self.child));
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = if so { Some(0) } else { maximum };
+        prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).unwrap();
     }
 
     /// Waits for its end, and until all that it wrote has been read.
