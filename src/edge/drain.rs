@@ -41,6 +41,14 @@ impl Default for Drain {
 #[derive(Debug)]
 pub(super) struct DrainSignal(watch::Receiver<bool>);
 
+impl DrainSignal {
+    /// Resolves when it comes, or when nobody is left to send it.
+    pub(super) async fn came(&self) {
+        let mut signal = self.0.clone();
+        drop(signal.wait_for(|told| *told).await.map(|_told| ()));
+    }
+}
+
 /// A connection's side of it: ready once, when the signal comes.
 pub(super) enum DrainListener {
     Listening {
@@ -56,12 +64,11 @@ pub(super) enum DrainListener {
 
 impl DrainListener {
     pub(super) fn new(signal: DrainSignal) -> Self {
-        let (seen, mut signal) = (DrainSignal(signal.0.clone()), signal);
+        let (seen, signal) = (DrainSignal(signal.0.clone()), signal);
         Self::Listening {
             // unconstrained: a poll that was put off would not be woken by the signal
             signal: Box::pin(unconstrained(async move {
-                // that nobody is left to send it is a signal too
-                drop(signal.0.wait_for(|told| *told).await.map(|_told| ()));
+                signal.came().await;
                 signal
             })),
             task: None,

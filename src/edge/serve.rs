@@ -209,50 +209,15 @@ impl Server {
         let open = Open::new(&self.metrics, Arc::clone(&self.load));
         let peer = info.peer;
         drop(tokio::spawn(async move {
-            if let Err(error) = self.handshake(socket, info).await {
+            if let Err(error) = self.converse(socket, info).await {
                 tracing::debug!(?peer, %error, "a connection ended early");
             }
             drop(open);
         }));
     }
 
-    /// What comes before HTTP: from where a proxy passes it on, and TLS, where the listener has
-    /// them.
-    async fn handshake(
-        self,
-        mut socket: Socket,
-        mut info: ConnectionInfo,
-    ) -> Result<(), ConnectionError> {
-        let rules = Arc::clone(&info.rules);
-        let deadline = Deadline::after(rules.timeouts.header);
-        let source = deadline
-            .run(rules.source(&mut socket, info.peer))
-            .await
-            .map_err(|_elapsed| ConnectionError::Silent)??;
-        let wire = match &rules.tls {
-            None => Wire::Left(socket),
-            Some(identity) => {
-                // boxed, or connections without TLS would have room for it
-                let stream = deadline
-                    .run(Box::pin(identity.acceptor().accept(socket)))
-                    .await
-                    .map_err(|_elapsed| ConnectionError::Silent)?
-                    .map_err(|error| ConnectionError::Served(error.into()))?;
-                let (_socket, session) = stream.get_ref();
-                info.proof.certificate = certificate::names(session.peer_certificates())?;
-                Wire::Right(Box::new(stream))
-            }
-        };
-        self.serve_http(wire, source, info).await
-    }
-
-    /// HTTP, answered by the gateway of the moment.
-    async fn serve_http(
-        self,
-        wire: Wire,
-        source: Source,
-        info: ConnectionInfo,
-    ) -> Result<(), ConnectionError> {
+    /// From its first byte to its last.
+    async fn converse(self, socket: Socket, info: ConnectionInfo) -> Result<(), ConnectionError> {
         let ConnectionInfo {
             peer,
             proof,
@@ -260,6 +225,15 @@ impl Server {
             drain,
             _room,
         } = info;
+        let deadline = Deadline::after(rules.timeouts.header);
+        let (wire, source, proof) = tokio::select! {
+            biased;
+            done = deadline.run(handshake(socket, &rules, peer, proof)) => {
+                done.map_err(|_elapsed| ConnectionError::Silent)??
+            }
+            // it has asked for nothing yet
+            () = drain.came() => return Ok(()),
+        };
         let connection = Arc::new(Connection {
             entrance: Arc::clone(&rules.entrance),
             peer,
@@ -269,12 +243,36 @@ impl Server {
         let (max_headers, watchdog) = (rules.max_headers, Watchdog::new(drain, rules.timeouts));
         let activity = Arc::clone(watchdog.activity());
         let answers = service_fn(move |request: Request<Incoming>| {
+            // the one of the moment
             let gateway = Arc::clone(&self.gateway.borrow());
             let busy = activity.request();
             Answering::new(gateway.handle(Arc::clone(&connection), request), busy)
         });
         http::serve(wire, max_headers, answers, watchdog).await
     }
+}
+
+/// What comes before HTTP: from where a proxy passes it on, and TLS, where the listener has them.
+async fn handshake(
+    mut socket: Socket,
+    rules: &ConnectionRules,
+    peer: Peer,
+    mut proof: Proof,
+) -> Result<(Wire, Source, Proof), ConnectionError> {
+    let source = rules.source(&mut socket, peer).await?;
+    let wire = match &rules.tls {
+        None => Wire::Left(socket),
+        Some(identity) => {
+            // boxed, or connections without TLS would have room for it
+            let stream = Box::pin(identity.acceptor().accept(socket))
+                .await
+                .map_err(|error| ConnectionError::Served(error.into()))?;
+            let (_socket, session) = stream.get_ref();
+            proof.certificate = certificate::names(session.peer_certificates())?;
+            Wire::Right(Box::new(stream))
+        }
+    };
+    Ok((wire, source, proof))
 }
 
 /// An open connection, counted for as long as this lives.

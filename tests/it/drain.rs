@@ -152,6 +152,23 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn a_connection_whose_handshake_is_not_over_holds_nothing_up() {
+    let mut rig = Rig::builder()
+        .tls()
+        .set("listen.header_timeout", FOREVER)
+        .set("shutdown.timeout", FOREVER)
+        .start()
+        .await;
+    let Client::Tls(address, _) = rig.client else {
+        panic!("no TLS");
+    };
+    let _silent = std::net::TcpStream::connect(address).unwrap();
+    rig.until_metric("mfa_gateway_connections", "1").await;
+    rig.gateway.signal(Signal::TERM);
+    assert_ends_well(&mut rig).await;
+}
+
+#[tokio::test]
 async fn what_takes_longer_than_the_time_out_is_cut_off() {
     let mut rig = Rig::builder()
         .set("shutdown.timeout", "'300ms'")
