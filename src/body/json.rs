@@ -55,7 +55,7 @@ pub struct Checked {
     pub bytes: Bytes,
     /// The account, where the operation names it by email.
     pub email: Option<CanonicalEmail>,
-    /// The login that the request is a step of. A secret.
+    /// The login that the request is a step of, by what the vendor knows it by. A secret.
     pub login_token: Option<Box<str>>,
     /// Where a code goes to.
     pub phone: Option<Box<str>>,
@@ -136,8 +136,9 @@ fn known<'m, 'b>(
             (FieldKind::Email | FieldKind::Text, Value::Text(text)) if !text.is_empty() => {}
             // SECURITY: who trims " " or takes no notice of a zero-width space finds no proof, and
             // that is enough for the vendor
-            (FieldKind::Secret, Value::Text(text)) if text.contains(char::is_alphanumeric) => {}
-            (FieldKind::Email | FieldKind::Secret | FieldKind::Text, _) => {
+            (FieldKind::Login | FieldKind::Secret, Value::Text(text))
+                if text.contains(char::is_alphanumeric) => {}
+            (FieldKind::Email | FieldKind::Login | FieldKind::Secret | FieldKind::Text, _) => {
                 return Err(Fault::NotText(field.name));
             }
         }
@@ -153,14 +154,22 @@ fn named(fields: &[(Field, &Member<'_>)], rules: &Rules) -> Result<Checked, Faul
         let Value::Text(text) = &member.value else {
             continue;
         };
-        match field.name {
-            "email" => {
+        match field.kind {
+            FieldKind::Email => {
                 let email = CanonicalEmail::parse(text, rules.subaddress);
                 checked.email = Some(email.map_err(Fault::Email)?);
             }
-            "mfaToken" => checked.login_token = Some(text.as_ref().into()),
-            "phoneNumber" => checked.phone = Some(text.as_ref().into()),
-            _ => {}
+            FieldKind::Login if checked.login_token.is_none() => {
+                checked.login_token = Some(text.as_ref().into());
+            }
+            FieldKind::Text if field.name == "phoneNumber" => {
+                checked.phone = Some(text.as_ref().into());
+            }
+            FieldKind::Any
+            | FieldKind::Login
+            | FieldKind::Object
+            | FieldKind::Secret
+            | FieldKind::Text => {}
         }
     }
     Ok(checked)
@@ -331,5 +340,11 @@ mod tests {
             (Some("+4930"), Some("m"))
         );
         assert!(!format!("{told:?}").contains("+4930"));
+        let login = |operation, body: &str| checked(operation, body).unwrap().login_token;
+        let body = r#"{"mfaToken":"m","otcToken":"o","code":"1"}"#;
+        let by_mfa_token = login(Operation::LoginEmailVerify, body);
+        assert_eq!(by_mfa_token.as_deref(), Some("m"));
+        let by_otc_token = login(Operation::LoginSmsEnrollVerify, body);
+        assert_eq!(by_otc_token.as_deref(), Some("o"));
     }
 }

@@ -26,7 +26,7 @@ pub struct Attempt<'a> {
     pub device: Option<&'a str>,
     /// On whose behalf.
     pub user: Option<&'a UserId>,
-    /// The login's `mfaToken`.
+    /// What the vendor knows the login by: its `mfaToken`, or `otcToken` where it asks for no other.
     pub login_token: Option<&'a str>,
     /// The number to which a code would be sent.
     pub phone: Option<&'a str>,

@@ -61,9 +61,12 @@ pub enum FieldKind {
     Any,
     /// The account's email address, parsed as such.
     Email,
+    /// A secret like those below, and what the vendor knows a login by. The first of a body says
+    /// whose guesses are counted together, so it is one without which the vendor does nothing.
+    Login,
     /// An object with at least one member.
     Object,
-    /// A non-empty string that is a secret: a proof, or a token of a login.
+    /// A non-empty string that is a secret: a proof, or a token.
     Secret,
     /// A non-empty string.
     Text,
@@ -178,11 +181,13 @@ const fn optional(name: &'static str, kind: FieldKind) -> Field {
 const CODE: Field = required("code", FieldKind::Secret);
 const DEVICE_TYPE: Field = required("deviceType", FieldKind::Text);
 const EMAIL: Field = required("email", FieldKind::Email);
-const MFA_TOKEN: Field = required("mfaToken", FieldKind::Secret);
+const MFA_TOKEN: Field = required("mfaToken", FieldKind::Login);
 /// The vendor's client sends it along where its API doesn't ask for it.
-const MFA_TOKEN_TOO: Field = optional("mfaToken", FieldKind::Secret);
+const MFA_TOKEN_TOO: Field = optional("mfaToken", FieldKind::Login);
 const OPTIONS: Field = required("options", FieldKind::Object);
 const OTC_TOKEN: Field = required("otcToken", FieldKind::Secret);
+/// The vendor knows the login by it alone.
+const OTC_TOKEN_ALONE: Field = required("otcToken", FieldKind::Login);
 const PHONE: Field = required("phoneNumber", FieldKind::Text);
 const RECOVERY_CODE: Field = required("recoveryCode", FieldKind::Secret);
 const REMEMBER: Field = optional("rememberDevice", FieldKind::Any);
@@ -196,7 +201,7 @@ const LOGIN_CODE: &[Field] = &[OTC_TOKEN, CODE, MFA_TOKEN, REMEMBER];
 const LOGIN_TOKEN: &[Field] = &[TOKEN, MFA_TOKEN, REMEMBER];
 const LOGIN_VALUE: &[Field] = &[VALUE, MFA_TOKEN, REMEMBER];
 const LOGIN_PHONE: &[Field] = &[PHONE, MFA_TOKEN_TOO];
-const LOGIN_PHONE_CODE: &[Field] = &[OTC_TOKEN, CODE, MFA_TOKEN_TOO, REMEMBER];
+const LOGIN_PHONE_CODE: &[Field] = &[OTC_TOKEN_ALONE, CODE, MFA_TOKEN_TOO, REMEMBER];
 const LOGIN_WEBAUTHN: &[Field] = &[WEBAUTHN, OPTIONS, MFA_TOKEN, REMEMBER];
 const LOGIN_WEBAUTHN_NEW: &[Field] = &[DEVICE_TYPE, WEBAUTHN, OPTIONS, MFA_TOKEN, REMEMBER];
 const RECOVER: &[Field] = &[RECOVERY_CODE, EMAIL];
@@ -362,12 +367,28 @@ mod tests {
     }
 
     #[test]
+    fn what_guesses_are_counted_by_can_neither_be_left_out_nor_made_up() {
+        for facts in Operation::ALL.iter().map(|operation| operation.facts()) {
+            let by_login = facts.counted == Counted::Code
+                && facts.subject == SubjectRule::Nobody
+                && !facts.path.contains('{');
+            let mut logins = facts.fields.iter().filter(|f| f.kind == FieldKind::Login);
+            let first = logins.next();
+            assert!(
+                !by_login || first.is_some_and(|first| first.required),
+                "{}",
+                facts.name
+            );
+        }
+    }
+
+    #[test]
     fn nothing_that_may_spend_a_proof_is_tried_twice() {
         for facts in Operation::ALL.iter().map(|operation| operation.facts()) {
             let proof = facts
                 .fields
                 .iter()
-                .any(|field| field.kind == FieldKind::Secret);
+                .any(|field| matches!(field.kind, FieldKind::Login | FieldKind::Secret));
             if proof || facts.audited == Audited::FactorDisable {
                 assert_eq!(facts.on_401, OnUnauthorized::Pass, "{}", facts.name);
             }

@@ -55,7 +55,7 @@ fn call_of(operation: Operation) -> Call {
             FieldKind::Any => continue,
             FieldKind::Email => format!("{CANARY}@acme.example").into(),
             FieldKind::Object => json!({"id": canary("object")}),
-            FieldKind::Secret | FieldKind::Text => canary(field.name).into(),
+            FieldKind::Login | FieldKind::Secret | FieldKind::Text => canary(field.name).into(),
         };
         call = call.with(field.name, value);
     }

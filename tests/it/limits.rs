@@ -10,8 +10,12 @@ use mfa_gateway::{
         world::seed::{ADA, BARBARA, GRACE},
     },
 };
+use serde_json::json;
 
-use crate::support::{Builder, Call, Rig, patience, recover};
+use crate::{
+    shared_store,
+    support::{Builder, Call, Redis, Rig, patience, recover},
+};
 
 /// Limits by email as they are by default; no other stands in the way.
 fn by_email() -> Builder {
@@ -231,6 +235,31 @@ async fn codes_that_are_sent_are_counted_and_an_answer_of_yes_gives_none_back() 
         refused.header("ratelimit-policy"),
         Some(r#""send";q=2;w=3600"#)
     );
+}
+
+#[tokio::test]
+async fn a_token_that_the_vendor_does_not_ask_for_makes_no_other_attempt() {
+    let redis = Redis::start();
+    let shared = redis.as_ref().map(shared_store::one);
+    for builder in [Some(Rig::builder()), shared].into_iter().flatten() {
+        let rig = builder.quota("code", 2).start().await;
+        let guess = |otc_token: &str| {
+            let call = Call::of(Operation::LoginSmsEnrollVerify);
+            call.with("otcToken", otc_token)
+        };
+        for made_up in ["a", "b"] {
+            let call = guess("theirs").with("mfaToken", made_up);
+            assert_eq!(rig.call(call).await.code(), None);
+        }
+        let third = rig.call(guess("theirs").with("mfaToken", "c")).await;
+        third.assert_refused(429, "rate-limited");
+        // the third is in the same place where it leaves the token out, and nobody else is
+        let mut bare = json!({"otcToken": "theirs", "code": "000000"});
+        let reply = rig.call(guess("").json(&bare)).await;
+        reply.assert_refused(429, "rate-limited");
+        bare["otcToken"] = "another's".into();
+        assert_eq!(rig.call(guess("").json(&bare)).await.code(), None);
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ impl Call {
             FieldKind::Any => json!(true),
             FieldKind::Email => json!("someone@acme.example"),
             FieldKind::Object => json!({"id": "key-1"}),
-            FieldKind::Secret | FieldKind::Text => json!(format!("{name}-1")),
+            FieldKind::Login | FieldKind::Secret | FieldKind::Text => json!(format!("{name}-1")),
         };
         let fields = facts.fields.iter();
         let fields: Map<_, _> = fields
