@@ -213,7 +213,7 @@ impl Gateway {
             device: matched.parameter().map(|parameter| parameter.as_str()),
             user: subject.user(),
             login_token: body.login_token.as_deref(),
-            phone: body.phone.as_deref(),
+            phone: body.phone.as_ref(),
             address_sent: client.is_some() && self.blueprint.tells_addresses(),
         };
         let charge = self.charge(trail, &attempt).await?;

@@ -7,7 +7,7 @@ use governor::clock::Clock;
 use super::{Limit, Limiter, key::Key, outcome::MOST_ASKED, policy::Policy};
 use crate::{
     config::{self, Limits},
-    model::{CallerName, CanonicalEmail, Quota, UserId},
+    model::{CallerName, CanonicalEmail, CanonicalPhone, Quota, UserId},
     route::{Counted, Operation},
 };
 
@@ -29,7 +29,7 @@ pub struct Attempt<'a> {
     /// What the vendor knows the login by: its `mfaToken`, or `otcToken` where it asks for no other.
     pub login_token: Option<&'a str>,
     /// The number to which a code would be sent.
-    pub phone: Option<&'a str>,
+    pub phone: Option<&'a CanonicalPhone>,
     /// Whether the vendor is told the user's address, and so counts that instead of ours.
     pub address_sent: bool,
 }
@@ -111,9 +111,8 @@ impl<C: Clock> Limiter<C> {
             self.keys
                 .hash(limit, &[b"user\0", user.as_str().as_bytes()])
         } else if let Some(phone) = attempt.phone {
-            // one number however it is grouped
-            let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
-            self.keys.hash(limit, &[b"phone\0", digits.as_bytes()])
+            self.keys
+                .hash(limit, &[b"phone\0", phone.as_str().as_bytes()])
         } else {
             let login = attempt.login_token.unwrap_or_default();
             self.keys.hash(limit, &[b"login\0", login.as_bytes()])

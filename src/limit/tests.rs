@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::*;
 use crate::{
     config::{Policy as PolicySettings, Store},
-    model::{Quota, Subaddress, UserId},
+    model::{CanonicalPhone, Quota, Subaddress, UserId},
 };
 
 mod bounds;
@@ -244,13 +244,15 @@ fn codes_are_counted_by_device_else_user_else_login() {
 #[test]
 fn codes_that_are_sent_are_counted_by_device_user_or_number() {
     let (limiter, _clock) = limiter(&settings());
-    let to = |phone| Attempt {
+    let phones = ["+49 170 1", "+49-1701", "+49 170 2"];
+    let phones = phones.map(|number| CanonicalPhone::parse(number).unwrap());
+    let [number, same, another] = phones.each_ref().map(|phone| Attempt {
         phone: Some(phone),
         ..attempt(Operation::LoginSmsEnroll)
-    };
-    assert_eq!(admitted(&limiter, &to("+49 170 1")), 3);
-    assert_eq!(refusal(&limiter, &to("+49-1701")).limit(), Limit::Send);
-    assert!(limiter.admit_here(&to("+49 170 2")).is_ok());
+    });
+    assert_eq!(admitted(&limiter, &number), 3);
+    assert_eq!(refusal(&limiter, &same).limit(), Limit::Send);
+    assert!(limiter.admit_here(&another).is_ok());
     assert_eq!(admitted(&limiter, &attempt(Operation::UserDevices)), 100);
 }
 

@@ -66,6 +66,8 @@ pub enum FieldKind {
     Login,
     /// An object with at least one member.
     Object,
+    /// A phone number, parsed as such.
+    Phone,
     /// A non-empty string that is a secret: a proof, or a token.
     Secret,
     /// A non-empty string.
@@ -188,7 +190,7 @@ const OPTIONS: Field = required("options", FieldKind::Object);
 const OTC_TOKEN: Field = required("otcToken", FieldKind::Secret);
 /// The vendor knows the login by it alone.
 const OTC_TOKEN_ALONE: Field = required("otcToken", FieldKind::Login);
-const PHONE: Field = required("phoneNumber", FieldKind::Text);
+const PHONE: Field = required("phoneNumber", FieldKind::Phone);
 const RECOVERY_CODE: Field = required("recoveryCode", FieldKind::Secret);
 const REMEMBER: Field = optional("rememberDevice", FieldKind::Any);
 const TOKEN: Field = required("token", FieldKind::Secret);

@@ -52,7 +52,7 @@ fn call_of(operation: Operation) -> Call {
     let mut call = planted(Call::of(operation));
     for field in operation.facts().fields {
         let value: Value = match field.kind {
-            FieldKind::Any => continue,
+            FieldKind::Any | FieldKind::Phone => continue,
             FieldKind::Email => format!("{CANARY}@acme.example").into(),
             FieldKind::Object => json!({"id": canary("object")}),
             FieldKind::Login | FieldKind::Secret | FieldKind::Text => canary(field.name).into(),
@@ -78,6 +78,7 @@ fn refused() -> Vec<Call> {
         recover().body(format!(r#"{{"recoveryCode": {CANARY}"#)),
         recover().body(CANARY),
         recover().with(CANARY, CANARY),
+        planted(Call::of(Operation::LoginSmsEnroll)).with("phoneNumber", CANARY),
         recover().header("content-type", CANARY),
         recover().header(
             "content-type",

@@ -263,6 +263,32 @@ async fn a_token_that_the_vendor_does_not_ask_for_makes_no_other_attempt() {
 }
 
 #[tokio::test]
+async fn all_spellings_of_a_phone_number_are_one() {
+    let rig = Rig::builder().quota("send", 2).start().await;
+    let send = |number: &str| Call::of(Operation::LoginSmsEnroll).with("phoneNumber", number);
+    for spelling in ["+15555550102", "+1 (555) 555-0102"] {
+        assert_eq!(rig.call(send(spelling)).await.code(), None, "{spelling}");
+    }
+    for spelling in ["+1555/555.0102", "15555550102", "0015555550102"] {
+        let reply = rig.call(send(spelling)).await;
+        reply.assert_refused(429, "rate-limited");
+    }
+    for trick in [
+        "+1555555010\u{ff12}",
+        "+15555550102;ext=1",
+        "+15555550102x1",
+        "tel:+15555550102",
+        "+1555555\u{2011}0102",
+        "+15555550102,+15555550103",
+        "++15555550102",
+        "+",
+    ] {
+        let reply = rig.call(send(trick)).await;
+        reply.assert_refused(400, "invalid-body");
+    }
+}
+
+#[tokio::test]
 async fn the_vendors_own_limit_on_our_address_is_not_run_into() {
     let rig = Rig::builder()
         .vendor(|vendor| vendor.rate_limits = true)

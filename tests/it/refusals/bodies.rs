@@ -29,7 +29,11 @@ async fn no_operation_takes_an_empty_proof() {
             }
             match field.kind {
                 FieldKind::Any => {}
-                FieldKind::Email | FieldKind::Login | FieldKind::Secret | FieldKind::Text => {
+                FieldKind::Email
+                | FieldKind::Login
+                | FieldKind::Phone
+                | FieldKind::Secret
+                | FieldKind::Text => {
                     let empty = [
                         json!(""),
                         json!(null),

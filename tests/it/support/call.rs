@@ -54,6 +54,7 @@ impl Call {
             FieldKind::Any => json!(true),
             FieldKind::Email => json!("someone@acme.example"),
             FieldKind::Object => json!({"id": "key-1"}),
+            FieldKind::Phone => json!("+15555550101"),
             FieldKind::Login | FieldKind::Secret | FieldKind::Text => json!(format!("{name}-1")),
         };
         let fields = facts.fields.iter();
