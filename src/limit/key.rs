@@ -93,7 +93,7 @@ impl Key {
         }
     }
 
-    /// What tables sort by. The key is random already; a multiplication by an odd number spreads
+    /// What shards sort by. The key is random already; a multiplication by an odd number spreads
     /// the addresses of one email over the whole range.
     pub(super) fn spread(self) -> u64 {
         self.head ^ u64::from(self.tail).wrapping_mul(0x9E37_79B9_7F4A_7C15)

@@ -81,6 +81,11 @@ impl Limit {
             Self::UpstreamShare => "upstream_share",
         }
     }
+
+    /// Whether an email is what it counts, alone or with an address. Their keys share its head.
+    const fn is_of_email(self) -> bool {
+        matches!(self, Self::Email | Self::EmailClient)
+    }
 }
 
 /// These limits can't be kept.

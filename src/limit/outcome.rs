@@ -152,15 +152,19 @@ impl<C: Clock> Charge<C> {
     }
 
     /// The vendor accepted it (2xx). A recovery clears the email's counts, by itself and together
-    /// with this address; a code clears its own count. Nothing else is given back.
+    /// with any address; a code clears its own count. Nothing else is given back.
     pub async fn accepted(self: Box<Self>) {
         self.accepted_here();
-        if self.limiter.link.is_some() {
-            let keys: Vec<_> = self
-                .cleared()
-                .map(|asked| (asked.limit, asked.key))
-                .collect();
-            Box::pin(self.limiter.clear_shared(self.operation, &keys)).await;
+        let Some(link) = &self.limiter.link else {
+            return;
+        };
+        let keys: Vec<_> = self
+            .cleared()
+            .map(|asked| (asked.limit, asked.key))
+            .collect();
+        let clearing = self.limiter.clear_shared(link, self.operation, &keys);
+        if let Err(error) = Box::pin(clearing).await {
+            tracing::debug!(%error, "what was to be forgiven stays counted");
         }
     }
 
@@ -172,6 +176,10 @@ impl<C: Clock> Charge<C> {
             if let Some(policy) = self.limiter.policy(asked.limit, self.operation) {
                 policy.table.clear(asked.key);
             }
+        }
+        let email = self.cleared().find(|asked| asked.limit.is_of_email());
+        if let Some(email) = email {
+            self.limiter.email_client.table.clear_head(email.key.head);
         }
     }
 

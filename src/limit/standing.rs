@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use governor::clock::Clock;
 
 use super::{Limit, Limiter, StoreAway, policy::Policy};
-use crate::model::{CanonicalEmail, Quota};
+use crate::{
+    model::{CanonicalEmail, Quota},
+    route::Operation,
+};
 
 /// How long keys at rest may stay before they are removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -56,20 +59,20 @@ impl<C: Clock> Limiter<C> {
     }
 
     /// Forgives an email: its own count and those together with any address. What it shares with
-    /// others in a full table stays. Looks through the whole table, a shard at a time.
+    /// others in a full table stays.
     ///
     /// # Errors
     /// [`StoreAway`] where the shared store can't be told; this replica has forgiven it then.
     pub async fn forgive(&self, email: &CanonicalEmail) -> Result<(), StoreAway> {
         let key = self.keys.email(email);
         self.email.table.clear(key);
-        for shard in 0..self.email_client.table.shards() {
-            self.email_client.table.clear_head(shard, key.head);
-            tokio::task::yield_now().await;
-        }
+        self.email_client.table.clear_head(key.head);
         match &self.link {
             None => Ok(()),
-            Some(link) => self.forgive_shared(link, email).await,
+            Some(link) => {
+                let email = [(Limit::Email, key)];
+                self.clear_shared(link, Operation::Recover, &email).await
+            }
         }
     }
 

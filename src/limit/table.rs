@@ -1,9 +1,14 @@
 //! The memory store: for each key of one limit, the times of all its quotas, in one entry.
 //!
-//! Sharded by the key's hash; a shard is locked for one decision and never across an await. A key
-//! at rest is as good as absent, and [`Table::sweep`] removes it. When all limits together hold
-//! `max_keys`, none of them is forgotten early: keys not seen before share 2^20 buckets a limit,
-//! under the same quotas, so a flood of keys makes the limits too strict and never opens them.
+//! Sharded by the first half of the key; a shard is locked for one decision and never across an
+//! await. So the counts of one email with its addresses are in one shard, and clearing them looks
+//! through that one alone, as a step of the sweep does. The price: where `limits.email` refuses
+//! nothing, an email that comes from very many addresses makes its shard longer than the others.
+//!
+//! A key at rest is as good as absent, and [`Table::sweep`] removes it. When all limits together
+//! hold `max_keys`, none of them is forgotten early: keys not seen before share 2^20 buckets a
+//! limit, under the same quotas, so a flood of keys makes the limits too strict and never opens
+//! them.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -70,8 +75,8 @@ pub(super) trait Table: Send + Sync {
     /// Removes keys at rest from one shard, and gives memory back if that made it sparse.
     fn sweep(&self, shard: usize, now: u64);
 
-    /// Removes all keys with this head from one shard.
-    fn clear_head(&self, shard: usize, head: u64);
+    /// Puts all keys with this head to rest. Looks through their shard.
+    fn clear_head(&self, head: u64);
 
     /// A table for other quotas that starts with what this one has counted.
     fn carried_over(&self, carry: &Carry, now: u64) -> Arc<dyn Table>;
@@ -145,15 +150,15 @@ impl<const N: usize> Sharded<N> {
         number.checked_rem(self.buckets()).unwrap_or(0)
     }
 
-    /// Locks the shard of a key. hashbrown takes the hash's lowest and highest bits, this one
-    /// takes some between.
+    /// Locks the shard of all keys with this head. hashbrown takes the lowest and highest bits of
+    /// their hash, this one takes some between.
     #[expect(
         clippy::indexing_slicing,
         clippy::arithmetic_side_effects,
         reason = "there is at least one shard, and the index is less than their number"
     )]
-    fn shard(&self, key: Key) -> MutexGuard<'_, Shard<N>> {
-        let [_, _, _, _, low, high, ..] = key.spread().to_le_bytes();
+    fn shard(&self, head: u64) -> MutexGuard<'_, Shard<N>> {
+        let [_, _, _, _, low, high, ..] = head.to_le_bytes();
         let number = usize::from(u16::from_le_bytes([low, high]));
         lock(&self.shards[number % self.shards.len()])
     }
@@ -181,7 +186,7 @@ impl<const N: usize> Sharded<N> {
 
 impl<const N: usize> Table for Sharded<N> {
     fn charge(&self, key: Key, rates: &[Rate], now: u64) -> Result<Taken, Duration> {
-        let shard = &mut *self.shard(key);
+        let shard = &mut *self.shard(key.head);
         let own = shard
             .entries
             .find_mut(key.spread(), |entry| entry.key() == key);
@@ -218,7 +223,7 @@ impl<const N: usize> Table for Sharded<N> {
     }
 
     fn give_back(&self, key: Key, taken: &Taken, rates: &[Rate], now: u64) {
-        let shard = &mut *self.shard(key);
+        let shard = &mut *self.shard(key.head);
         match taken.place {
             Place::Own { life } => {
                 let own = shard.entries.find_entry(key.spread(), |entry| {
@@ -247,7 +252,7 @@ impl<const N: usize> Table for Sharded<N> {
     }
 
     fn clear(&self, key: Key) {
-        let mut shard = self.shard(key);
+        let mut shard = self.shard(key.head);
         let own = shard
             .entries
             .find_entry(key.spread(), |entry| entry.key() == key);
@@ -262,7 +267,7 @@ impl<const N: usize> Table for Sharded<N> {
         for (to, from) in seen.iter_mut().zip(times) {
             *to = *from;
         }
-        let shard = &mut *self.shard(key);
+        let shard = &mut *self.shard(key.head);
         let own = shard
             .entries
             .find_mut(key.spread(), |entry| entry.key() == key);
@@ -280,7 +285,7 @@ impl<const N: usize> Table for Sharded<N> {
     }
 
     fn times(&self, key: Key) -> [u64; MOST_QUOTAS] {
-        let shard = self.shard(key);
+        let shard = self.shard(key.head);
         let mut times = [0; MOST_QUOTAS];
         let own = shard
             .entries
@@ -309,10 +314,8 @@ impl<const N: usize> Table for Sharded<N> {
         }
     }
 
-    fn clear_head(&self, shard: usize, head: u64) {
-        if let Some(shard) = self.shards.get(shard) {
-            self.retain(&mut lock(shard), |entry| entry.head != head);
-        }
+    fn clear_head(&self, head: u64) {
+        self.retain(&mut self.shard(head), |entry| entry.head != head);
     }
 
     fn carried_over(&self, carry: &Carry, now: u64) -> Arc<dyn Table> {

@@ -290,6 +290,22 @@ fn what_never_left_is_given_back_and_what_was_accepted_is_forgiven() {
 }
 
 #[test]
+fn an_accepted_recovery_clears_the_email_from_every_address() {
+    let (limiter, _clock) = limiter(&settings());
+    let (a, b) = (email("a"), email("b"));
+    assert_eq!(admitted(&limiter, &recovery_from(&a, 1)), 3);
+    assert_eq!(admitted(&limiter, &recovery_from(&b, 1)), 3);
+    let from_another = limiter.admit_here(&recovery_from(&a, 2)).unwrap();
+    from_another.accepted_here();
+    assert_eq!(admitted(&limiter, &recovery_from(&a, 1)), 3);
+    assert_eq!(admitted(&limiter, &recovery_from(&b, 1)), 0);
+
+    // also where it came from nobody knows where
+    limiter.admit_here(&recovery(&a)).unwrap().accepted_here();
+    assert_eq!(admitted(&limiter, &recovery_from(&a, 1)), 3);
+}
+
+#[test]
 fn nothing_is_given_back_to_a_count_that_began_later() {
     let (limiter, _clock) = limiter(&email_only());
     let a = email("a");

@@ -149,18 +149,30 @@ impl<C: Clock> Limiter<C> {
         }
     }
 
-    /// Clears keys in the store.
-    pub(super) async fn clear_shared(&self, operation: Operation, keys: &[(Limit, Key)]) {
-        let Some(link) = self.link.as_ref().filter(|_link| !keys.is_empty()) else {
-            return;
-        };
+    /// Clears keys in the store, and with an email's its counts together with any address. Those
+    /// are in keys that nobody has a list of; they end by a new generation, of which each charge
+    /// of theirs asks.
+    pub(super) async fn clear_shared(
+        &self,
+        link: &StoreLink,
+        operation: Operation,
+        keys: &[(Limit, Key)],
+    ) -> Result<(), StoreAway> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let email = keys.iter().find(|(limit, _key)| limit.is_of_email());
+        if let Some((_limit, key)) = email {
+            let rates = self.email_client.rates.iter();
+            let longest = rates.map(|rate| rate.full / 1_000_000).max();
+            let live = longest.unwrap_or(0).saturating_add(60_000);
+            link.begin(&generation(link, *key), live).await?;
+        }
         let names: Vec<_> = keys
             .iter()
             .map(|(limit, key)| name(link, *limit, operation, *key))
             .collect();
-        if let Err(error) = link.clear(&names).await {
-            tracing::debug!(%error, "what was to be forgiven stays counted");
-        }
+        link.clear(&names).await
     }
 
     /// Tells the other replicas of a pause.
@@ -193,25 +205,6 @@ impl<C: Clock> Limiter<C> {
         let (now, times) = link.standing(&name, &self.email.rates).await?;
         let nanos = |micros: u64| micros.saturating_mul(1_000);
         Ok((nanos(now), times.map(nanos)))
-    }
-
-    /// Forgives an email in the store. Its counts together with addresses are in keys that nobody
-    /// has a list of; they end by a new generation, of which each charge of theirs asks.
-    pub(super) async fn forgive_shared(
-        &self,
-        link: &StoreLink,
-        email: &CanonicalEmail,
-    ) -> Result<(), StoreAway> {
-        let key = self.keys.email(email);
-        let longest = self
-            .email_client
-            .rates
-            .iter()
-            .map(|rate| rate.full / 1_000_000);
-        let live = longest.max().unwrap_or(0).saturating_add(60_000);
-        link.begin(&generation(link, key), live).await?;
-        link.clear(&[name(link, Limit::Email, Operation::Recover, key)])
-            .await
     }
 }
 

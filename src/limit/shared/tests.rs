@@ -151,9 +151,9 @@ async fn one_history(
             }
             Step::Accept(_) | Step::GiveBack(_) | Step::Keep(_) if flying.is_empty() => {}
             Step::Accept(index) => {
-                let (charge, receipts, client) = flying.swap_remove(index.index(flying.len()));
+                let (charge, receipts, _client) = flying.swap_remove(index.index(flying.len()));
                 charge.accepted().await;
-                model.accept(&receipts, client);
+                model.accept(&receipts);
             }
             Step::GiveBack(index) => {
                 let (charge, receipts, client) = flying.swap_remove(index.index(flying.len()));
@@ -226,6 +226,9 @@ fn what_one_replica_counts_forgives_and_pauses_holds_for_all() {
         assert_eq!(admitted(&other, &recovery_from(&a, 2)).await, 2);
         one.forgive(&a).await.unwrap();
         assert_eq!(other.standing(&a).await.unwrap()[0].remaining, 5);
+        assert_eq!(admitted(&other, &recovery_from(&a, 1)).await, 3);
+        let right = one.admit(&recovery_from(&a, 2)).await.unwrap();
+        right.accepted().await;
         assert_eq!(admitted(&other, &recovery_from(&a, 1)).await, 3);
 
         other

@@ -155,11 +155,13 @@ impl Model {
         Ok(receipts.into_iter().map(|(_n, receipt)| receipt).collect())
     }
 
-    pub(in crate::limit) fn accept(&mut self, receipts: &[Receipt], client: bool) {
-        for (n, receipt) in receipts.iter().enumerate() {
-            if place(n, client) < 2 {
-                self.0[place(n, client)].counts.remove(&receipt.key);
-            }
+    /// The email's counts end, by itself and together with any address.
+    pub(in crate::limit) fn accept(&mut self, receipts: &[Receipt]) {
+        let email = &receipts[0].key;
+        for limit in &mut self.0[..2] {
+            limit
+                .counts
+                .retain(|key, _count| key.split(' ').next() != Some(email));
         }
     }
 
@@ -219,9 +221,9 @@ proptest! {
                 Step::Sweep => block_on(limiter.sweep()),
                 Step::Accept(_) | Step::GiveBack(_) | Step::Keep(_) if flying.is_empty() => {}
                 Step::Accept(index) => {
-                    let (charge, receipts, client) = flying.swap_remove(index.index(flying.len()));
+                    let (charge, receipts, _client) = flying.swap_remove(index.index(flying.len()));
                     charge.accepted_here();
-                    model.accept(&receipts, client);
+                    model.accept(&receipts);
                 }
                 Step::GiveBack(index) => {
                     let (charge, receipts, client) = flying.swap_remove(index.index(flying.len()));
