@@ -111,24 +111,31 @@ impl Reply {
 
     /// For an answer to a request too many: how long to wait, also written into `retry-after`.
     ///
-    /// The vendor says when to come back in `X-Rate-Limit-Reset`, an RFC 3339 time, and not in
-    /// `Retry-After`; where it says nothing, a minute.
+    /// The vendor says when to come back in `X-Rate-Limit-Reset`, an RFC 3339 time; what stands
+    /// before it may say so in `Retry-After`, in seconds. Where neither does, a minute. At least a
+    /// second, as the limits pause for no less: who came sooner would be refused by us.
     pub fn pause(&mut self, now: Timestamp) -> Duration {
         const UNSAID: Duration = Duration::from_secs(60);
-        let reset = self
-            .headers
-            .get("x-rate-limit-reset")
-            .and_then(|value| value.to_str().ok());
-        let reset: Option<Timestamp> = reset.and_then(|text| text.parse().ok());
-        let wait = reset.map_or(UNSAID, |reset| {
-            // a time that has passed: at once, and never negative
-            Duration::try_from(reset.duration_since(now)).unwrap_or_default()
-        });
+        const SHORTEST: Duration = Duration::from_secs(1);
+        let wait = self.until_reset(now).or_else(|| self.retry_after());
+        let wait = wait.unwrap_or(UNSAID).max(SHORTEST);
         let seconds = wait
             .as_secs()
             .saturating_add(u64::from(wait.subsec_nanos() > 0));
         self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         wait
+    }
+
+    /// Nothing, where the time has passed.
+    fn until_reset(&self, now: Timestamp) -> Option<Duration> {
+        let reset = self.headers.get("x-rate-limit-reset")?.to_str().ok()?;
+        let reset: Timestamp = reset.parse().ok()?;
+        Some(Duration::try_from(reset.duration_since(now)).unwrap_or_default())
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?;
+        seconds.parse().ok().map(Duration::from_secs)
     }
 
     /// Status, headers and body, as they go on to the caller.
@@ -159,24 +166,28 @@ mod tests {
     #[test]
     fn the_vendors_reset_becomes_a_number_of_seconds() {
         let now: Timestamp = "2026-01-01T00:00:00.5Z".parse().unwrap();
-        for (reset, seconds) in [
-            (Some("2026-01-01T00:00:31Z"), 31),
-            (Some("2026-01-01T02:00:31+02:00"), 31),
-            (Some("2025-12-31T23:00:00Z"), 0),
-            (Some("soon"), 60),
-            (None, 60),
+        for (reset, retry_after, seconds) in [
+            (Some("2026-01-01T00:00:31Z"), None, 31),
+            (Some("2026-01-01T02:00:31+02:00"), None, 31),
+            (Some("2026-01-01T00:00:31Z"), Some("7"), 31),
+            (Some("2025-12-31T23:00:00Z"), None, 1),
+            (Some("2026-01-01T00:00:00.6Z"), None, 1),
+            (Some("soon"), None, 60),
+            (Some("soon"), Some("7"), 7),
+            (None, Some("7"), 7),
+            (None, Some("0"), 1),
+            (None, Some("-7"), 60),
+            (None, Some("Thu, 01 Jan 2026 00:00:31 GMT"), 60),
+            (None, None, 60),
         ] {
-            let headers: Vec<_> = reset
-                .map(|reset| ("x-rate-limit-reset", reset))
-                .into_iter()
-                .collect();
+            let headers = [("x-rate-limit-reset", reset), ("retry-after", retry_after)];
+            let headers = headers.map(|(name, value)| Some((name, value?)));
+            let headers: Vec<_> = headers.into_iter().flatten().collect();
             let mut reply = reply(&headers);
-            assert!(reply.pause(now).as_secs() <= seconds);
-            assert_eq!(
-                reply.headers().get("retry-after").unwrap(),
-                &seconds.to_string(),
-                "{reset:?}"
-            );
+            let wait = reply.pause(now);
+            assert!((1..=seconds).contains(&wait.as_secs()), "{headers:?}");
+            let told: Vec<_> = reply.headers().get_all(RETRY_AFTER).iter().collect();
+            assert_eq!(told, [&seconds.to_string()], "{headers:?}");
         }
     }
 
