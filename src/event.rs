@@ -70,6 +70,8 @@ pub struct LimitNote {
     pub name: &'static str,
     /// Attempts left.
     pub remaining: u32,
+    /// It would have said no, but only observes.
+    pub would_refuse: bool,
 }
 
 /// What came back from the vendor.

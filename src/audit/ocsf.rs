@@ -147,7 +147,14 @@ impl Form {
         if let Some(limit) = event.limit {
             word(out, r#","limit":{"name":"#, limit.name);
             number(out, r#","remaining":"#, limit.remaining);
-            out.push(b'}');
+            raw(
+                out,
+                if limit.would_refuse {
+                    r#","would_refuse":true}"#
+                } else {
+                    "}"
+                },
+            );
         }
         if let Some(upstream) = &event.upstream {
             string(out, r#","upstream":{"host":"#, &upstream.host);

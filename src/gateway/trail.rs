@@ -131,6 +131,14 @@ impl Trail {
 
     pub(super) fn limit(&mut self, note: Option<LimitNote>) {
         self.event.limit = note;
+        if let Some(note) = note.filter(|note| note.would_refuse) {
+            tracing::info!(
+                request_id = %self.event.request_id,
+                operation = self.event.operation.map(Operation::name),
+                limit = note.name,
+                "a limit that only observes would have refused"
+            );
+        }
     }
 
     /// It is about to be sent; how the vendor is told of the trace, where there is one.

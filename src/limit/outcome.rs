@@ -102,8 +102,7 @@ impl<C: Clock> Charge<C> {
         remaining: u32,
         taken: Option<Taken>,
     ) {
-        self.decisions.add(limit, decision);
-        self.least_left(limit, remaining);
+        self.said(limit, decision, remaining);
         if let Some(free) = self.asked.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(Asked { limit, key, taken });
         }
@@ -111,20 +110,25 @@ impl<C: Clock> Charge<C> {
 
     /// Notes that a pause would have refused it.
     pub(super) fn observed(&mut self, limit: Limit) {
-        self.decisions.add(limit, Decision::Observed);
-        self.least_left(limit, 0);
+        self.said(limit, Decision::Observed, 0);
     }
 
-    fn least_left(&mut self, limit: Limit, remaining: u32) {
-        if self.note.is_none_or(|note| remaining < note.remaining) {
-            self.note = Some(LimitNote {
-                name: limit.as_str(),
-                remaining,
-            });
+    fn said(&mut self, limit: Limit, decision: Decision, remaining: u32) {
+        self.decisions.add(limit, decision);
+        let note = LimitNote {
+            name: limit.as_str(),
+            remaining,
+            would_refuse: decision == Decision::Observed,
+        };
+        // what would have refused has less than nothing left
+        let left = |note: LimitNote| (!note.would_refuse, note.remaining);
+        if self.note.is_none_or(|least| left(note) < left(least)) {
+            self.note = Some(note);
         }
     }
 
-    /// The limit with the least left, and how much that is; `None` where none was asked.
+    /// The first limit that would have refused it, else the one with the least left; `None` where
+    /// none was asked.
     #[must_use]
     pub const fn note(&self) -> Option<LimitNote> {
         self.note
@@ -253,6 +257,7 @@ impl Refusal {
         LimitNote {
             name: self.limit.as_str(),
             remaining: 0,
+            would_refuse: false,
         }
     }
 

@@ -327,9 +327,29 @@ fn a_limit_that_observes_counts_and_refuses_nothing() {
     let charge = limiter.admit_here(&recovery(&a)).unwrap();
     let said: Vec<_> = charge.decisions().iter().collect();
     assert_eq!(said, [(Limit::Email, Decision::Observed)]);
-    assert_eq!(charge.note().unwrap().remaining, 0);
+    let note = charge.note().unwrap();
+    assert_eq!((note.remaining, note.would_refuse), (0, true));
     charge.accepted_here();
     assert_eq!(limiter.standing_here(&a)[0].remaining, 5);
+}
+
+#[test]
+fn what_would_have_refused_is_told_before_what_has_nothing_left() {
+    let mut settings = settings();
+    settings.email = enforce(&[quota(4, 15 * MINUTE)]);
+    settings.email_client.mode = Mode::Observe;
+    let (limiter, _clock) = limiter(&settings);
+    let a = email("a");
+    let attempt = recovery_from(&a, 1);
+    let note = || limiter.admit_here(&attempt).unwrap().note().unwrap();
+    let notes = [(); 4].map(|()| note());
+    let told = notes.map(|note| (note.name, note.remaining, note.would_refuse));
+    assert_eq!(told[2], ("email_client", 0, false));
+    assert_eq!(
+        told[3],
+        ("email_client", 0, true),
+        "though email has none left either"
+    );
 }
 
 #[test]

@@ -215,6 +215,7 @@ fn completed() -> Event {
         limit: Some(LimitNote {
             name: "email_client",
             remaining: 2,
+            would_refuse: false,
         }),
         upstream: Some(UpstreamNote {
             host: "api.frontegg.com".into(),

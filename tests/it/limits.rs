@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     shared_store,
-    support::{Builder, Call, Redis, Rig, patience, recover},
+    support::{Builder, Call, Record, Redis, Rig, patience, recover},
 };
 
 /// Limits by email as they are by default; no other stands in the way.
@@ -346,11 +346,24 @@ async fn a_vendor_that_does_not_say_when_is_given_a_minute() {
 #[tokio::test]
 async fn a_limit_that_only_observes_refuses_nothing_and_tells_what_it_would_have() {
     let rig = by_email().set("limits.mode", "'observe'").start().await;
-    for _ in 0..8 {
-        rig.call(guess(ADA.email)).await.assert_passed(401);
+    let mut limits = Vec::new();
+    for _ in 0..9 {
+        let reply = rig.call(guess(ADA.email)).await;
+        reply.assert_passed(401);
+        let [admitted, completed] = &rig.records(&reply)[..] else {
+            panic!("{reply:?}");
+        };
+        let limit = |record: &Record| record.0["unmapped"]["limit"].clone();
+        assert_eq!(limit(admitted), limit(completed));
+        limits.push(limit(completed));
     }
-    let last = rig.call(guess(ADA.email)).await;
-    assert_eq!(rig.records(&last)[1].0["unmapped"]["limit"]["remaining"], 0);
+    assert_eq!(limits[4], json!({"name": "email", "remaining": 0}));
+    let would_refuse = json!({"name": "email", "remaining": 0, "would_refuse": true});
+    assert!(limits[5..].iter().all(|limit| *limit == would_refuse));
+    let message = "a limit that only observes would have refused";
+    let lines = rig.gateway.logged(message, 4).await;
+    assert!(lines.iter().all(|line| line["limit"] == "email"));
+    assert!(!format!("{lines:?}").contains(ADA.email));
     let metrics = rig.ask_admin(Method::GET, "/metrics").await;
     let metrics = String::from_utf8(metrics.body.into()).unwrap();
     let line = |decision| {

@@ -98,6 +98,7 @@ pub(super) fn event(stage: Stage) -> Event {
         limit: Some(LimitNote {
             name: "email",
             remaining: 4,
+            would_refuse: false,
         }),
         upstream: (stage == Stage::Completed).then(|| UpstreamNote {
             host: Arc::from("api.frontegg.com"),
