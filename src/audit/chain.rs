@@ -248,6 +248,11 @@ pub(super) fn chain_of(header: &[u8]) -> Option<&str> {
     between(header, r#""event":"header","chain":""#, b'"')
 }
 
+/// The output that a header is of; `None` in logs of before they said that.
+pub(super) fn output_of(header: &[u8]) -> Option<&str> {
+    between(header, r#","output":""#, b'"')
+}
+
 /// How many records a header says are not in its output.
 pub(super) fn missed_of(header: &[u8]) -> u64 {
     let missed = between(header, r#","missed":"#, b',').and_then(|digits| digits.parse().ok());

@@ -224,9 +224,10 @@ impl Form {
 
     /// Appends the body of a header: what an output's records from here on follow.
     /// `missed` of the chain's records are not in this output, because it was lost.
-    pub(super) fn header(&self, chain: &str, missed: u64, out: &mut Vec<u8>) {
+    pub(super) fn header(&self, chain: &str, output: &str, missed: u64, out: &mut Vec<u8>) {
         self.lifecycle(99, "Log Header", true, "an output begins here", out);
         string(out, r#","unmapped":{"event":"header","chain":"#, chain);
+        string(out, r#","output":"#, output);
         number(out, r#","missed":"#, missed);
     }
 

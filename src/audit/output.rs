@@ -2,6 +2,7 @@
 //! rotates it. Most of the time, where the output is a plain file, it sleeps.
 
 use std::{
+    borrow::Cow,
     io,
     path::PathBuf,
     sync::{Arc, PoisonError},
@@ -223,7 +224,9 @@ impl Keeper {
         if target.is_fresh() || resumed || missed > 0 {
             let mut body = Vec::new();
             let shared = &self.shared;
-            shared.form.header(&shared.chain, missed, &mut body);
+            shared
+                .form
+                .header(&shared.chain, &self.name(), missed, &mut body);
             shared.sealer.header(&job.before, &body, &mut text);
         }
         text.extend(lines.into_iter().flatten());
@@ -237,6 +240,12 @@ impl Keeper {
                 (there.unwrap_or(job.cursor), Err(fault))
             }
         }
+    }
+
+    /// As its headers say it: a file's without its folder, so that a log may move.
+    fn name(&self) -> Cow<'_, str> {
+        let name = self.output.name().file_name();
+        name.unwrap_or_default().to_string_lossy()
     }
 
     fn finish(&self, done: Done) {

@@ -76,6 +76,12 @@ fn of_gateway(control: &Control<'_>) -> String {
     line(&body)
 }
 
+fn of_file(output: &str) -> String {
+    let mut body = Vec::new();
+    form().header("019ab7e0-0000-7000-8000-000000000000", output, 0, &mut body);
+    line(&body)
+}
+
 fn form() -> Form {
     Form::new()
 }
@@ -96,11 +102,6 @@ fn line(body: &[u8]) -> String {
 
 /// What is shown, each under its words.
 fn examples() -> Vec<(&'static str, String)> {
-    let header = {
-        let mut body = Vec::new();
-        form().header("019ab7e0-0000-7000-8000-000000000000", 0, &mut body);
-        line(&body)
-    };
     let reload = Control::Reload {
         changed: &["limits.email.quotas", "routes.deny"],
     };
@@ -147,7 +148,7 @@ fn examples() -> Vec<(&'static str, String)> {
         ),
         (
             "A file begins: what follows, and what this output missed before",
-            header,
+            of_file("audit.jsonl"),
         ),
         (
             "Something that happened to the gateway: Application Lifecycle",

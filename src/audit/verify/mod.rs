@@ -105,6 +105,8 @@ pub struct Chain {
     pub records: u64,
     /// How many more this output never had, as its headers say.
     pub missed: u64,
+    /// Which output it is of, as its first header here says.
+    output: Option<String>,
     /// When the first and the last were written, in milliseconds since 1970.
     span: Option<(u64, u64)>,
     /// The place of the last.
@@ -118,6 +120,7 @@ impl Chain {
             after: place.sequence,
             records: 0,
             missed: 0,
+            output: None,
             span: None,
             link: place,
         }

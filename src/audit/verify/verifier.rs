@@ -199,6 +199,7 @@ impl<'a> Verifier<'a> {
     /// A header whose hash holds.
     fn header(&mut self, line: &Line<'_>, text: &Text<'_>) {
         let (place, missed) = (line.before(), chain::missed_of(text.bytes));
+        let output = chain::output_of(text.bytes);
         let name = chain::chain_of(text.bytes);
         let hash = line.seal.map_or(Link::START.hash, |seal| seal.hash);
         let named = |chain: &Chain| chain.name.is_some() && chain.name.as_deref() == name;
@@ -215,16 +216,27 @@ impl<'a> Verifier<'a> {
         else {
             if self.doubts.is_empty() {
                 self.current = self.chains.len();
-                self.chains.push(Chain::after(place, name));
+                let mut chain = Chain::after(place, name);
+                chain.output = output.map(str::to_owned);
+                self.chains.push(chain);
                 self.headers.push(hash);
             } else {
                 self.decide_doubts();
             }
             return self.meet(place);
         };
+        // SECURITY: what another output missed says nothing of what is missing here
+        if missed > 0
+            && let (Some(own), Some(other)) = (&chain.output, output)
+            && own != other
+        {
+            let detail = format!("this header is of the output {other}, and the log of {own}");
+            return self.decide(self.bad(Damage::Inserted, Some(line), text, detail));
+        }
         let next = chain.link.sequence.saturating_add(missed);
         if next == place.sequence && (missed > 0 || chain.link == place) {
             chain.name = name.map(str::to_owned);
+            chain.output = chain.output.take().or_else(|| output.map(str::to_owned));
             chain.missed = chain.missed.saturating_add(missed);
             chain.link = place;
             self.current = index;

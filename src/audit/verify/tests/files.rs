@@ -135,6 +135,26 @@ fn what_an_output_missed_is_counted_and_no_damage() {
 }
 
 #[test]
+fn what_another_output_missed_excuses_nothing() {
+    let mut writer = Writer::new(SECRET, "one");
+    let mut lines = writer.file(2);
+    for _ in 0..3 {
+        writer.record();
+    }
+    writer.output = "another.jsonl";
+    lines.push(writer.header(3));
+    lines.push(writer.record());
+    assert_eq!(damage_of(&lines), Some((Damage::Inserted, 4)));
+    // a log that was renamed goes on
+    let mut renamed = Writer::new(SECRET, "one");
+    let first = renamed.file(2).concat();
+    renamed.output = "another.jsonl";
+    let second = renamed.file(2).concat();
+    let report = verified(&[first.as_bytes(), second.as_bytes()], &[SECRET], None);
+    assert_eq!((report.bad.as_ref(), report.records()), (None, 4));
+}
+
+#[test]
 fn a_key_that_changed_is_no_damage_if_both_are_known() {
     let mut writer = Writer::new("the old key", "one");
     let mut lines = writer.file(3);

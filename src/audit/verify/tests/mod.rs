@@ -17,6 +17,7 @@ struct Writer {
     form: Form,
     sealer: Sealer,
     chain: &'static str,
+    output: &'static str,
     tip: Link,
 }
 
@@ -26,13 +27,14 @@ impl Writer {
             form: Form::new(),
             sealer: sealer(secret),
             chain,
+            output: "audit.jsonl",
             tip: Link::START,
         }
     }
 
     fn header(&mut self, missed: u64) -> String {
         let (mut body, mut line) = (Vec::new(), Vec::new());
-        self.form.header(self.chain, missed, &mut body);
+        self.form.header(self.chain, self.output, missed, &mut body);
         self.sealer.header(&self.tip, &body, &mut line);
         String::from_utf8(line).unwrap()
     }
