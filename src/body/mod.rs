@@ -2,8 +2,9 @@
 //!
 //! [`read`] promises at most `max` bytes within a time; [`check`] that what goes on has one
 //! reading: one JSON object in UTF-8, no name twice at any level, nothing after it, every
-//! proof there and not empty. What `recover` sends is written anew from its checked fields.
-//! Who the body is about is told as [`Checked`]'s fields, so that nobody parses it again.
+//! proof there and not blank. What `recover` sends is written anew from its checked fields.
+//! Who the body is about is told as [`Checked`]'s fields, so that nobody parses it again. What
+//! nobody reads, as its request is refused, is left to [`pass_over`].
 
 mod json;
 mod strict;
@@ -11,10 +12,10 @@ mod strict;
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
+use http::{HeaderMap, Version, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 pub use json::{Checked, Fault};
 
@@ -22,6 +23,9 @@ use crate::{
     model::Subaddress,
     route::{Facts, Operation},
 };
+
+/// For so long the rest of a refused request's body is passed over.
+const PASS_OVER: Duration = Duration::from_secs(1);
 
 /// Why there is no body to go on.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +54,11 @@ pub enum BodyError {
 ///
 /// # Errors
 /// [`BodyError::TooLarge`] before a byte is read where `Content-Length` says so.
-pub async fn read(incoming: Incoming, max: usize, limit: Duration) -> Result<Bytes, BodyError> {
+pub async fn read(
+    incoming: &mut Incoming,
+    max: usize,
+    limit: Duration,
+) -> Result<Bytes, BodyError> {
     if incoming.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -69,7 +77,7 @@ pub async fn read(incoming: Incoming, max: usize, limit: Duration) -> Result<Byt
 }
 
 /// One frame, the usual case, is passed on as it is; only several are copied together.
-async fn collect(mut incoming: Incoming, max: usize) -> Result<Bytes, BodyError> {
+async fn collect(incoming: &mut Incoming, max: usize) -> Result<Bytes, BodyError> {
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
@@ -97,6 +105,21 @@ async fn collect(mut incoming: Incoming, max: usize) -> Result<Bytes, BodyError>
     } else {
         joined.freeze()
     })
+}
+
+/// Takes what is still to come of a refused request's body and keeps nothing of it. Otherwise
+/// whoever is still sending finds the connection closed, and perhaps no answer.
+///
+/// HTTP/2 ends a stream without that, and who waits to be told to send doesn't send.
+pub fn pass_over(head: &Parts, mut incoming: Incoming) {
+    let waits = head.headers.contains_key(header::EXPECT);
+    if incoming.is_end_stream() || head.version == Version::HTTP_2 || waits {
+        return;
+    }
+    let rest = async move { while let Some(Ok(_frame)) = incoming.frame().await {} };
+    if let Ok(runtime) = Handle::try_current() {
+        drop(runtime.spawn(timeout(PASS_OVER, rest)));
+    }
 }
 
 /// What the operation's check needs to know of the configuration.

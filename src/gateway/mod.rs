@@ -143,7 +143,7 @@ impl Gateway {
         connection: Arc<Connection>,
         request: Request<Incoming>,
     ) -> Finish<Response<Body>> {
-        let (head, incoming) = request.into_parts();
+        let (head, mut incoming) = request.into_parts();
         // one future for the whole request, so that nothing of it moves from one to the next
         Finish::new(|begun| async move {
             let mut trail = Trail::start(
@@ -153,8 +153,10 @@ impl Gateway {
                 connection.peer,
                 &head,
             );
-            match self.admit(&mut trail, &connection, &head, incoming).await {
+            let admitted = self.admit(&mut trail, &connection, &head, &mut incoming);
+            match admitted.await {
                 Ok(admission) => {
+                    drop(incoming);
                     begun.say();
                     self.exchange(&mut trail, &head, admission).await
                 }
@@ -163,6 +165,7 @@ impl Gateway {
                     if head.method == Method::HEAD {
                         leave_out_body(&mut no);
                     }
+                    body::pass_over(&head, incoming);
                     no
                 }
             }
@@ -175,7 +178,7 @@ impl Gateway {
         trail: &mut Trail,
         connection: &Connection,
         head: &Parts,
-        incoming: Incoming,
+        incoming: &mut Incoming,
     ) -> Result<Admission, Rejection> {
         let entrance = &connection.entrance;
         let matched = self

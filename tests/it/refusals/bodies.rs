@@ -4,7 +4,7 @@ use http::Method;
 use mfa_gateway::route::{FieldKind, Operation};
 use serde_json::{Value, json};
 
-use crate::support::{Builder, Call, Rig, recover};
+use crate::support::{Builder, Call, Raw, Rig, recover};
 
 fn everything() -> Builder {
     Rig::builder().all_routes()
@@ -211,4 +211,52 @@ async fn a_body_that_is_too_long_is_refused_announced_or_not() {
     ] {
         assert_eq!(rig.call(call).await.code(), None);
     }
+}
+
+#[tokio::test]
+async fn who_is_refused_while_still_sending_gets_the_answer_and_may_go_on() {
+    let rig = Rig::start().await;
+    let next = "GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for (head, status) in [
+        (
+            "POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 200\r\n\r\n",
+            404,
+        ),
+        (
+            "POST /nowhere HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nc8\r\n",
+            404,
+        ),
+        (
+            "POST /identity/resources/auth/v1/user/mfa/recover HTTP/1.1\r\nhost: evil.example\r\ncontent-length: 200\r\n\r\n",
+            421,
+        ),
+    ] {
+        let mut connection = Raw::open(&rig.client).await;
+        connection.send(head).await;
+        assert_eq!(connection.reply().await.unwrap().status, status);
+        connection.send("x".repeat(200)).await;
+        if head.contains("chunked") {
+            connection.send("\r\n0\r\n\r\n").await;
+        }
+        connection.send(next).await;
+        assert_eq!(connection.reply().await.unwrap().status, 404, "{head}");
+    }
+
+    // far more than is taken
+    let size = 20_000_000;
+    let mut connection = Raw::open(&rig.client).await;
+    let head = format!(
+        "POST /identity/resources/auth/v1/user/mfa/recover HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n"
+    );
+    connection.send(head).await;
+    connection.send("x".repeat(size)).await;
+    assert_eq!(connection.reply().await.unwrap().status, 413);
+
+    // who waits to be told to send is told not to
+    let mut connection = Raw::open(&rig.client).await;
+    connection
+        .send("POST /nowhere HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 200\r\n\r\n")
+        .await;
+    assert_eq!(connection.reply().await.unwrap().status, 404);
+    assert_eq!(connection.end().await, b"");
 }
