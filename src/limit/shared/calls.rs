@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use redis::{Cmd, RedisResult};
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{oneshot, watch},
+};
 
 use super::{
     connect::{Connection, Dialer, TlsError},
@@ -70,13 +73,17 @@ impl StoreLink {
         let (link, asks) = (self.clone(), Arc::clone(asks));
         drop(tokio::spawn(async move {
             let charged = link.charge_all(pause.as_ref(), &asks).await;
-            if let Err(Ok(charged)) = answer.send(charged) {
-                link.give_back(&receipts(&asks, &charged)).await;
-            }
+            let unclaimed = charged.map(|charged| Unclaimed {
+                link,
+                asks,
+                charged: Some(charged),
+            });
+            drop(answer.send(unclaimed));
         }));
-        answered
-            .await
-            .unwrap_or_else(|_ended| Err(StoreAway("the process is ending".into())))
+        match answered.await {
+            Ok(unclaimed) => Ok(unclaimed?.claim()),
+            Err(_ended) => Err(StoreAway("the process is ending".into())),
+        }
     }
 
     async fn charge_all(&self, pause: Option<&Pause>, asks: &[Ask]) -> Result<Charged, StoreAway> {
@@ -161,6 +168,30 @@ impl StoreLink {
                 delete.query_async::<()>(connection).await
             })
             .await
+    }
+}
+
+/// What was charged, on its way to whoever asked. Given back where that has left: before it came,
+/// or after and before looking.
+struct Unclaimed {
+    link: StoreLink,
+    asks: Arc<[Ask]>,
+    charged: Option<Charged>,
+}
+
+impl Unclaimed {
+    fn claim(mut self) -> Charged {
+        self.charged.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        // without a runtime the process is ending
+        if let (Some(charged), Ok(runtime)) = (self.charged.take(), Handle::try_current()) {
+            let (link, receipts) = (self.link.clone(), receipts(&self.asks, &charged));
+            drop(runtime.spawn(async move { link.give_back(&receipts).await }));
+        }
     }
 }
 

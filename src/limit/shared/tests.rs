@@ -6,7 +6,11 @@
     reason = "small numbers, and microseconds of this century"
 )]
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Wake, Waker},
+};
 
 use governor::clock::FakeRelativeClock;
 use proptest::prelude::*;
@@ -289,6 +293,44 @@ fn who_leaves_during_a_decision_is_not_charged() {
             }
         };
         // the last of them may still be under way
+        tokio::time::timeout(Duration::from_secs(20), whole)
+            .await
+            .unwrap();
+    });
+}
+
+#[test]
+fn who_leaves_once_the_decision_is_made_is_not_charged() {
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let Some(redis) = Redis::start() else { return };
+    runtime().block_on(async {
+        let (limiter, _clock) = replica(&redis, "left-late", &email_only());
+        let a = email("a");
+        limiter.standing(&a).await.unwrap();
+        let attempt = recovery(&a);
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut asking = Box::pin(limiter.admit(&attempt));
+        let polled = asking.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        while !woken.0.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(limiter.standing(&a).await.unwrap()[0].remaining, 4);
+        drop(asking);
+        let whole = async {
+            while limiter.standing(&a).await.unwrap()[0].remaining < 5 {
+                tokio::task::yield_now().await;
+            }
+        };
         tokio::time::timeout(Duration::from_secs(20), whole)
             .await
             .unwrap();
