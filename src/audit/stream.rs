@@ -2,12 +2,15 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Write},
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::Path,
 };
 
-use rustix::fs::OFlags;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::OFlags,
+};
 
 use super::target::{Broken, Fault, whole_lines, write_counted};
 
@@ -91,11 +94,11 @@ impl Stream {
 
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), Broken> {
         if self.dirty {
-            let (out, result) = write_counted(&self.file, b"\n");
+            let (out, result) = write_counted(Patient(&self.file), b"\n");
             self.dirty = out == 0;
             result.map_err(|error| Broken::nothing(self.fault(error)))?;
         }
-        let (out, result) = write_counted(&self.file, lines);
+        let (out, result) = write_counted(Patient(&self.file), lines);
         let whole = whole_lines(lines, out);
         self.dirty = out > whole;
         self.fresh = self.fresh && whole == 0;
@@ -113,9 +116,30 @@ impl Stream {
     }
 }
 
+/// Waits where a write would have to wait. Who started us may have made what we share with them
+/// non-blocking, and it isn't ours to change.
+struct Patient<'f>(&'f File);
+
+impl Write for Patient<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(self.0, PollFlags::OUT)], None)?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader, Read};
+    use std::{io::Read, thread};
 
     use super::*;
 
@@ -158,38 +182,51 @@ mod tests {
 
     #[test]
     fn a_pipe_without_a_name_does_not() {
-        let (reader, writer) = io::pipe().unwrap();
-        let mut stream = Stream::of(
-            File::from(std::os::fd::OwnedFd::from(writer)),
-            Kind::Standard,
-        )
-        .unwrap();
+        let (reader, writer) = pipe();
+        let mut stream = Stream::standard(writer).unwrap();
         drop(reader);
         let broken = stream.append(b"one\n").unwrap_err();
         assert!(matches!(broken.fault, Fault::Closed), "{broken:?}");
     }
 
+    fn pipe() -> (io::PipeReader, File) {
+        let (reader, writer) = io::pipe().unwrap();
+        (reader, File::from(std::os::fd::OwnedFd::from(writer)))
+    }
+
     #[test]
     fn a_cut_line_is_ended_before_the_next() {
-        let (mut reader, writer) = io::pipe().unwrap();
-        let mut stream = Stream::of(
-            File::from(std::os::fd::OwnedFd::from(writer)),
-            Kind::Standard,
-        )
-        .unwrap();
-        // a pipe holds 64 KiB: the last line gets in only in part
-        rustix::fs::fcntl_setfl(&stream.file, OFlags::NONBLOCK).unwrap();
-        let lines = b"0123456789abcdef012\n".repeat(4000);
+        let (mut reader, writer) = pipe();
+        let mut stream = Stream::standard(writer).unwrap();
+        // a pipe holds 64 KiB: the last line gets in only in part, and then its reader leaves
+        let reading = thread::spawn(move || reader.read_exact(&mut [0; 4096]).unwrap());
+        let lines = b"0123456789abcdef012\n".repeat(8000);
         let broken = stream.append(&lines).unwrap_err();
-        assert!(broken.whole > 0 && broken.whole < 65_536 && broken.whole.is_multiple_of(20));
-        let mut taken = vec![0; 65_536];
-        reader.read_exact(&mut taken).unwrap();
+        assert!(broken.whole > 0 && broken.whole < lines.len() && broken.whole.is_multiple_of(20));
+        reading.join().unwrap();
+        let (mut reader, writer) = pipe();
+        stream.file = writer;
         stream.append(b"next\n").unwrap();
-        let mut rest = Vec::new();
-        BufReader::new(&mut reader)
-            .read_until(b'\n', &mut rest)
-            .unwrap();
-        assert_eq!(rest, b"\n");
+        drop(stream);
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "\nnext\n");
+    }
+
+    #[test]
+    fn a_full_pipe_is_waited_for_though_it_was_given_as_non_blocking() {
+        let (mut reader, writer) = pipe();
+        rustix::fs::fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+        let mut stream = Stream::standard(writer).unwrap();
+        let reading = thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        let lines = b"0123456789abcdef012\n".repeat(40_000);
+        stream.append(&lines).unwrap();
+        drop(stream);
+        assert!(reading.join().unwrap() == lines);
     }
 
     #[test]
