@@ -12,7 +12,7 @@ use super::{
 use crate::{
     audit::{Audit, AuditLog, OpenError},
     caller::Callers,
-    config::{Loaded, SecretSource, Settings, Store},
+    config::{Limits, Loaded, SecretSource, Settings, Store},
     credential::Credentials,
     edge::{AdminState, IdentityError, Key, ListenError, Phase},
     gateway::{Gateway, Secrets, Services},
@@ -52,6 +52,9 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// Replicas that hash under different keys would count apart.
+    #[error("limits.key is needed with a shared store")]
+    SharedKey,
     /// TLS to the shared store can't be set up.
     #[error(transparent)]
     Store(#[from] TlsError),
@@ -111,14 +114,7 @@ pub(super) struct Worker {
 impl Parts {
     /// Opens the audit log and puts everything together; the keepers begin their work.
     pub(super) async fn assemble(settings: &Settings) -> Result<Self, StartError> {
-        let keys = match &settings.limits.key {
-            Some(source) => HashKey::from_secret(&source.read().map_err(secret("limits.key"))?),
-            None => HashKey::random()?,
-        };
-        let link = match &settings.limits.store {
-            Store::Memory => None,
-            Store::Shared(store) => Some(StoreLink::open(store)?),
-        };
+        let (keys, link) = store(&settings.limits)?;
         let limiter = Limiter::new(&settings.limits, keys, DefaultClock::default())?;
         let limiter = Arc::new(limiter.through(link));
         let (credentials, refresher) = Credentials::new(&settings.frontegg)?;
@@ -336,6 +332,20 @@ fn is_another_environment(changed: &[String]) -> bool {
         "frontegg.region",
     ];
     changed.iter().any(|key| NAMED_BY.contains(&key.as_str()))
+}
+
+/// The key that emails are hashed under, and the way to the shared store. A key that is made here
+/// is no other replica's, so a shared store never has one.
+fn store(limits: &Limits) -> Result<(HashKey, Option<StoreLink>), StartError> {
+    let key = limits.key.as_ref().map(SecretSource::read).transpose();
+    let key = key.map_err(secret("limits.key"))?;
+    let key = key.as_ref().map(HashKey::from_secret);
+    match (&limits.store, key) {
+        (Store::Memory, Some(key)) => Ok((key, None)),
+        (Store::Memory, None) => Ok((HashKey::random()?, None)),
+        (Store::Shared(store), Some(key)) => Ok((key, Some(StoreLink::open(store)?))),
+        (Store::Shared(_), None) => Err(StartError::SharedKey),
+    }
 }
 
 fn exporter(

@@ -169,7 +169,8 @@ impl fmt::Display for Problems {
     }
 }
 
-fn is_within(key: &str, outer: &str) -> bool {
+/// Whether this key is in that table or list.
+pub(super) fn is_within(key: &str, outer: &str) -> bool {
     !outer.is_empty()
         && key
             .strip_prefix(outer)

@@ -61,7 +61,7 @@ pub(super) fn texts(known_by: &KnownBy) -> Vec<String> {
 pub(super) fn read(reader: &mut Reader<'_>, table: &str) -> Option<KnownBy> {
     let at = |name: &str| format!("{table}.{name}");
     let is_given = |reader: &Reader<'_>, name: &str| match name {
-        "token" => reader.is_set(&at("token")) || reader.is_set(&at("token_file")),
+        "token" => reader.differs(&at("token")) || reader.differs(&at("token_file")),
         "uid" => reader.entries.at(&at("uid")).is_some(),
         name => reader.given(&at(name)).is_some(),
     };

@@ -7,6 +7,7 @@ use crate::{
     config::{
         caller::Caller,
         nearest::did_you_mean,
+        secret::SecretSource,
         settings::{Limits, Listen, Mode, Policy},
         store::Store,
     },
@@ -14,12 +15,16 @@ use crate::{
     route::Operation,
 };
 
+const KEY: &str = "limits.key";
+
 pub(super) fn read(
     reader: &mut Reader<'_>,
     listen: &[Listen],
     callers: &[Caller],
 ) -> Option<Limits> {
-    let store = store(reader);
+    let key = reader.secret(KEY);
+    reader.warn_if_guessable(KEY, key.as_ref());
+    let store = store(reader, key.as_ref());
     if reader.text("limits.mode") == "observe" {
         reader.warn(
             "limits.mode",
@@ -43,7 +48,7 @@ pub(super) fn read(
         lock_out(reader, &email, &email_client);
     } else {
         for unused in ["limits.email_client", "limits.client"] {
-            if reader.is_set(unused) {
+            if reader.differs(unused) {
                 reader.warn(
                     unused,
                     "has no effect while no user's address is known",
@@ -56,8 +61,6 @@ pub(super) fn read(
     all_share_one_address(reader, &upstream);
     let contested = upstream.iter().map(|(operation, _policy)| *operation);
     let contested = contested.filter(|operation| is_contested(*operation, callers));
-    let key = reader.secret("limits.key");
-    reader.warn_if_guessable("limits.key", key.as_ref());
     Some(Limits {
         contested: contested.collect(),
         store: store?,
@@ -73,11 +76,10 @@ pub(super) fn read(
     })
 }
 
-fn store(reader: &mut Reader<'_>) -> Option<Store> {
-    const KEY: &str = "limits.key";
+fn store(reader: &mut Reader<'_>, key: Option<&SecretSource>) -> Option<Store> {
     if reader.text("limits.store") != "redis" {
         for unused in ["limits.redis", "limits.on_store_failure"] {
-            if reader.is_set(unused) {
+            if reader.differs(unused) {
                 reader.warn(
                     unused,
                     "has no effect while limits.store is \"memory\"",
@@ -87,9 +89,8 @@ fn store(reader: &mut Reader<'_>) -> Option<Store> {
         }
         return Some(Store::Memory);
     }
-    let twin = format!("{KEY}_file");
-    if reader.given(&twin).is_none() && !reader.is_set(KEY) {
-        reader.missing(
+    if key.is_none() {
+        reader.missing_secret(
             KEY,
             "limits.store",
             "is needed with a shared store: replicas that hash under different keys count apart",
@@ -127,12 +128,12 @@ fn owner_is_safe(email: &Policy, email_client: &Policy) -> bool {
 fn all_share_one_address(reader: &mut Reader<'_>, upstream: &[(Operation, Policy)]) {
     const LIMIT: &str = "limits.upstream.recover";
     const SECRET: &str = "frontegg.client_ip.shared_secret";
-    let is_sent = reader.is_set(SECRET) || reader.is_set(&format!("{SECRET}_file"));
+    let is_sent = reader.differs(SECRET) || reader.differs(&format!("{SECRET}_file"));
     let recover = upstream
         .iter()
         .find(|(operation, _policy)| *operation == Operation::Recover);
     let quota = recover.and_then(|(_operation, policy)| policy.quotas.first());
-    if let Some(quota) = quota.filter(|_quota| !is_sent && !reader.is_set(LIMIT)) {
+    if let Some(quota) = quota.filter(|_quota| !is_sent && !reader.is_written(LIMIT)) {
         let what = format!(
             "all users together have {} recoveries in {} s: the vendor counts them by address, and is told only this gateway's",
             quota.attempts(),

@@ -26,9 +26,9 @@ use secrecy::ExposeSecret;
 
 use super::{
     Admin, Settings, Shutdown,
-    entries::{Entries, Entry},
+    entries::{Entries, Entry, default_of},
     meant::Meant,
-    problem::{Origin, Problem, Problems},
+    problem::{Origin, Problem, Problems, is_within},
     secret::SecretSource,
 };
 use crate::model::Quota;
@@ -216,18 +216,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether some layer says it.
-    fn is_set(&self, path: &str) -> bool {
+    /// Whether some layer says it, be it the default.
+    fn is_written(&self, path: &str) -> bool {
         self.origin(path) != Origin::Default
+    }
+
+    /// Whether it, or something within it, is other than by default.
+    fn differs(&self, path: &str) -> bool {
+        let within = |entry: &&Entry| entry.path == path || is_within(&entry.path, path);
+        let differs =
+            |entry: &Entry| default_of(entry.key).is_none_or(|default| !default.same(&entry.meant));
+        self.entries.iter().filter(within).any(differs)
     }
 
     /// Of the key, else of the table, else of the first key that is written in it.
     fn origin(&self, path: &str) -> Origin {
         let written = |entry: &&Entry| entry.origin != Origin::Default;
-        let within = |entry: &&Entry| {
-            let rest = entry.path.strip_prefix(path);
-            rest.is_some_and(|rest| rest.starts_with(['.', '[']))
-        };
+        let within = |entry: &&Entry| is_within(&entry.path, path);
         let entry = self.entries.at(path).filter(written);
         entry
             .map(|entry| &entry.origin)
@@ -349,11 +354,18 @@ impl<'a> Reader<'a> {
     /// The secret at `path`, which there must be because of what is written `near`.
     fn needed_secret(&mut self, path: &str, near: &str, mend: &str) -> Option<SecretSource> {
         let source = self.secret(path);
-        let twin = format!("{path}_file");
-        if source.is_none() && !self.problems.touch(path) && !self.problems.touch(&twin) {
-            self.missing(path, near, "is needed, and set nowhere", mend);
+        if source.is_none() {
+            self.missing_secret(path, near, "is needed, and set nowhere", mend);
         }
         source
+    }
+
+    /// A problem about a secret that is given nowhere, unless it is given and can't be read.
+    fn missing_secret(&mut self, path: &str, near: &str, what: &str, mend: &str) {
+        let twin = format!("{path}_file");
+        if !self.problems.touch(path) && !self.problems.touch(&twin) {
+            self.missing(path, near, what, mend);
+        }
     }
 
     #[cfg(unix)]

@@ -69,10 +69,7 @@ pub(super) fn user_token(
 
 /// What is written there although nobody reads it.
 pub(super) fn user_token_is_unused(reader: &mut Reader<'_>) {
-    let written = reader.entries.iter().any(|entry| {
-        entry.key.section() == SECTION && entry.origin != crate::config::Origin::Default
-    });
-    if written {
+    if reader.differs(SECTION) {
         reader.warn(
             SECTION,
             "has no effect: subject.from is not \"user-token\"",

@@ -78,6 +78,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("audit.rotate = { age = \"500d\" }", "audit.rotate.age", "is out of range", "366d"),
     ("audit.previous_key_files = [\"/nowhere\"]", "audit.previous_key_files", "can't be read", "earlier audit.key"),
     ("limits.store = \"redis\"", "limits.key", "is needed with a shared store", "limits.key_file"),
+    ("limits.store = \"redis\"\nlimits.key = \"\"", "limits.key", "is needed with a shared store", "limits.key_file"),
     ("limits.store = \"redis\"\nlimits.key = \"0123456789abcdef\"\nlimits.redis.url = \"redis://u:p@x\"", "limits.redis.url", "holds a user or password", "limits.redis.password_file"),
     ("limits.store = \"redis\"\nlimits.key = \"0123456789abcdef\"\nlimits.redis.url = [\"redis://x\", \"rediss://y\"]", "limits.redis.url", "otherwise than others", "same scheme"),
     ("limits.store = \"redis\"\nlimits.key = \"0123456789abcdef\"\nlimits.redis.url = [\"redis://x\", \"redis://y/1\"]", "limits.redis.url", "otherwise than others", "same scheme"),
