@@ -46,6 +46,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("listen.allowed_origins = [\"https://a.example/\"]", "listen.allowed_origins", "no origin", "https://app.example.com"),
     ("listen.unix_mode = \"0999\"", "listen.unix_mode", "permission bits", "octal"),
     ("listen.tls.certificate_file = \"/x.pem\"", "listen.tls.private_key_file", "is needed", "private key"),
+    ("listen.tls.client_ca_file = \"/x.pem\"", "listen.tls.certificate_file", "speak plain HTTP", "private_key_file"),
     ("listen.trusted_proxies = [\"10.0.0.1/8\"]", "listen.trusted_proxies", "bits behind its prefix", "10.0.0.0/8"),
     ("listen.trusted_proxies = [\"proxy.internal\"]", "listen.trusted_proxies", "is no network", "or unix"),
     ("listen.proxy_protocol = true", "listen.proxy_protocol", "every connection would be closed", "trusted_proxies"),
