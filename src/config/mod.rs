@@ -90,32 +90,43 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     })
 }
 
-/// Where the admin listener is, as far as that can be told: what else is wrong with the
-/// configuration is not asked, nor are the secrets' files, which another user may not read.
-/// `None`: it is switched off.
+/// Where the admin listener is. What is wrong outside `[admin]` is not asked, nor are the secrets'
+/// files, which another user may not read. `None`: it is switched off.
 ///
 /// # Errors
-/// What is wrong with `admin.address`.
+/// What is wrong with the sources themselves, with the keys of `[admin]` and with `admin.address`.
 pub fn admin_address(sources: &Sources) -> Result<Option<SocketAddr>, Problems> {
-    meaning::admin_address(&Entries::read(sources, &mut Problems::default()))
+    let (entries, problems) = section(sources, "admin");
+    meaning::admin_address(&entries, problems)
 }
 
-/// The keys of the audit log, the present one first, as far as that can be told: whoever reads
-/// a log may have nothing else of the configuration.
+/// The keys of the audit log, the present one first. What is wrong outside `[audit]` is not asked:
+/// whoever reads a log may have nothing else of the configuration.
 ///
 /// # Errors
-/// What is wrong with `audit.key` and `audit.previous_key_files`.
+/// What is wrong with the sources themselves, with the keys of `[audit]`, and with `audit.key` and
+/// `audit.previous_key_files`.
 pub fn audit_keys(sources: &Sources) -> Result<Vec<SecretSource>, Problems> {
-    meaning::audit_keys(&Entries::read(sources, &mut Problems::default()))
+    let (entries, problems) = section(sources, "audit");
+    meaning::audit_keys(&entries, problems)
 }
 
-/// The admin listener with its key, as far as that can be told: what else is wrong with the
-/// configuration is not asked. `None`: it is switched off.
+/// The admin listener with its key. What is wrong outside `[admin]` is not asked. `None`: it is
+/// switched off.
 ///
 /// # Errors
-/// What is wrong with `[admin]`, its key's file included.
+/// What is wrong with the sources themselves and with `[admin]`, its key's file included.
 pub fn admin(sources: &Sources) -> Result<Option<Admin>, Problems> {
-    meaning::admin(&Entries::read(sources, &mut Problems::default()))
+    let (entries, problems) = section(sources, "admin");
+    meaning::admin(&entries, problems)
+}
+
+/// All that is written, but of its mistakes only those that matter to one section.
+fn section(sources: &Sources, name: &str) -> (Entries, Problems) {
+    let mut problems = Problems::default();
+    let entries = Entries::read(sources, &mut problems);
+    problems.keep_for(name);
+    (entries, problems)
 }
 
 /// For fuzzing: reads any bytes as a configuration file's TOML. Touches no other file.

@@ -123,6 +123,14 @@ impl Problems {
         }
     }
 
+    /// Forgets what is wrong with other sections. What is wrong with a whole source stays: it may
+    /// have said something about this one.
+    pub(super) fn keep_for(&mut self, section: &str) {
+        self.0.retain(|known| {
+            known.key.is_empty() || known.key == section || is_within(&known.key, section)
+        });
+    }
+
     /// Whether something is known about this key, what it is within, or what is within it.
     pub(super) fn touch(&self, key: &str) -> bool {
         self.0.iter().any(|known| {

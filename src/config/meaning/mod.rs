@@ -33,53 +33,50 @@ use super::{
 };
 use crate::model::Quota;
 
-/// Where the admin listener is, whatever else is wrong.
+/// Where the admin listener is, whatever is wrong outside `[admin]`.
 ///
 /// # Errors
-/// What is wrong with `admin.address`.
-pub(super) fn admin_address(entries: &Entries) -> Result<Option<SocketAddr>, Problems> {
-    alone(entries, listen::admin_address)
+/// `problems`, and what is wrong with `admin.address`.
+pub(super) fn admin_address(
+    entries: &Entries,
+    problems: Problems,
+) -> Result<Option<SocketAddr>, Problems> {
+    alone(entries, problems, listen::admin_address)
 }
 
-/// The admin listener and its key, whatever else is wrong.
+/// The admin listener and its key, whatever is wrong outside `[admin]`.
 ///
 /// # Errors
-/// What is wrong with `[admin]`.
-pub(super) fn admin(entries: &Entries) -> Result<Option<Admin>, Problems> {
-    alone(entries, listen::admin)
+/// `problems`, and what is wrong with `[admin]`.
+pub(super) fn admin(entries: &Entries, problems: Problems) -> Result<Option<Admin>, Problems> {
+    alone(entries, problems, listen::admin)
+}
+
+/// The audit log's keys, the present one first, whatever is wrong outside `[audit]`.
+///
+/// # Errors
+/// `problems`, and what is wrong with the keys.
+pub(super) fn audit_keys(
+    entries: &Entries,
+    problems: Problems,
+) -> Result<Vec<SecretSource>, Problems> {
+    let mend = "name the file that holds it by --key-file, or the configuration by -c";
+    let (key, previous) = alone(entries, problems, |reader| audit::keys(reader, mend))?;
+    Ok(key.into_iter().chain(previous).collect())
 }
 
 /// One part, without the others.
-fn alone<T>(entries: &Entries, read: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T, Problems> {
-    let mut reader = Reader {
-        entries,
-        problems: Problems::default(),
-        warnings: Vec::new(),
-    };
+fn alone<T>(
+    entries: &Entries,
+    problems: Problems,
+    read: impl FnOnce(&mut Reader<'_>) -> T,
+) -> Result<T, Problems> {
+    let mut reader = Reader::new(entries, problems);
     let part = read(&mut reader);
     if reader.problems.is_empty() {
         Ok(part)
     } else {
         Err(reader.problems)
-    }
-}
-
-/// The audit log's keys, the present one first, whatever else is wrong.
-///
-/// # Errors
-/// What is wrong with them.
-pub(super) fn audit_keys(entries: &Entries) -> Result<Vec<SecretSource>, Problems> {
-    let mut reader = Reader {
-        entries,
-        problems: Problems::default(),
-        warnings: Vec::new(),
-    };
-    let mend = "name the file that holds it by --key-file, or the configuration by -c";
-    match audit::keys(&mut reader, mend) {
-        (Some(key), previous) if reader.problems.is_empty() => {
-            Ok(std::iter::once(key).chain(previous).collect())
-        }
-        (_, _) => Err(reader.problems),
     }
 }
 
@@ -91,11 +88,7 @@ pub(super) fn settings(
     entries: &Entries,
     problems: Problems,
 ) -> Result<(Settings, Vec<Problem>), Problems> {
-    let mut reader = Reader {
-        entries,
-        problems,
-        warnings: Vec::new(),
-    };
+    let mut reader = Reader::new(entries, problems);
     let callers = callers::read(&mut reader);
     let listen = listen::listeners(&mut reader, !callers.is_empty());
     let admin = listen::admin(&mut reader);
@@ -147,6 +140,14 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    const fn new(entries: &'a Entries, problems: Problems) -> Self {
+        Self {
+            entries,
+            problems,
+            warnings: Vec::new(),
+        }
+    }
+
     fn entry(&self, path: &str) -> Option<&'a Entry> {
         let entry = self.entries.at(path);
         debug_assert!(entry.is_some(), "{path} is not in the table of keys");

@@ -414,3 +414,35 @@ fn a_key_that_does_not_fit_the_certificate_is_told() {
             .starts_with("listen.tls.private_key_file: doesn't serve the certificate")
     );
 }
+
+#[test]
+fn who_asks_for_one_section_hears_of_its_mistakes_and_of_unreadable_sources() {
+    type Ask = fn(&Sources) -> Option<Problems>;
+    let asks: [(&str, Ask); 3] = [
+        ("admin", |sources| admin_address(sources).err()),
+        ("admin", |sources| admin(sources).err()),
+        ("audit", |sources| audit_keys(sources).err()),
+    ];
+    for (section, ask) in asks {
+        let asked = |written: &str| {
+            let mut world = World::new();
+            let written = written.replace("SECTION", section);
+            ask(&world.file("one.toml", &written).sources)
+        };
+        let told = |written: &str| {
+            let problems = asked(written).unwrap_or_else(|| panic!("{written} passed"));
+            let keys = problems.iter().map(|problem| problem.key.clone());
+            keys.collect::<Vec<_>>()
+        };
+        assert_eq!(told("broken"), [""]);
+        assert_eq!(told("SECTION.kye = 1"), [format!("{section}.kye")]);
+        assert_eq!(told("SECTION = 1"), [section]);
+        assert_eq!(asked("listen.max_body = 1"), None);
+        let mut world = World::new();
+        world.sources.files.push("/nowhere.toml".into());
+        assert!(ask(&world.sources).is_some());
+    }
+    let mut world = World::new();
+    world.file("number.toml", "admin.address = 9090");
+    assert!(admin_address(&world.sources).is_err() && admin(&world.sources).is_err());
+}
