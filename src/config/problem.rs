@@ -110,15 +110,9 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Adds one, unless something about the same key is known already: the rest would
-    /// only follow from that.
+    /// Adds one, unless it is known already.
     pub(super) fn add(&mut self, problem: Problem) {
-        let follows = !problem.key.is_empty()
-            && self
-                .0
-                .iter()
-                .any(|known| known.key == problem.key || is_within(&problem.key, &known.key));
-        if !follows {
+        if !self.0.contains(&problem) {
             self.0.push(problem);
         }
     }
@@ -210,22 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_from_a_known_problem_is_not_told() {
+    fn the_same_problem_is_told_once() {
         let mut problems = Problems::default();
-        for key in [
-            "listen",
-            "listen.address",
-            "listen[0].address",
-            "listener",
-            "listen",
-        ] {
-            problems.add(problem(key));
+        let elsewhere = Problem {
+            origin: Origin::Set,
+            ..problem("listen")
+        };
+        for problem in [problem("listen"), elsewhere.clone(), problem("listen")] {
+            problems.add(problem);
         }
-        let keys: Vec<_> = problems
-            .iter()
-            .map(|problem| problem.key.as_str())
-            .collect();
-        assert_eq!(keys, ["listen", "listener"]);
+        assert_eq!(problems.0, [problem("listen"), elsewhere]);
         assert!(problems.touch("listen.tls") && !problems.touch("admin"));
     }
 }

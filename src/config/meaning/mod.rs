@@ -135,14 +135,20 @@ pub(super) fn settings(
 /// Hands out values, and collects what is wrong with them.
 struct Reader<'a> {
     entries: &'a Entries,
+    /// Keys with a value that could not be read. They have another one here, so what is wrong
+    /// with that would only confuse.
+    unread: Vec<String>,
     problems: Problems,
     warnings: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
-    const fn new(entries: &'a Entries, problems: Problems) -> Self {
+    /// `problems` are those of the layers.
+    fn new(entries: &'a Entries, problems: Problems) -> Self {
+        let unread = problems.iter().map(|problem| problem.key.clone());
         Self {
             entries,
+            unread: unread.collect(),
             problems,
             warnings: Vec::new(),
         }
@@ -246,8 +252,15 @@ impl<'a> Reader<'a> {
             .unwrap_or(Origin::Default)
     }
 
+    fn add(&mut self, problem: Problem) {
+        let covers = |unread: &String| problem.key == *unread || is_within(&problem.key, unread);
+        if !self.unread.iter().any(covers) {
+            self.problems.add(problem);
+        }
+    }
+
     fn problem(&mut self, path: &str, what: impl Into<String>, mend: impl Into<String>) {
-        self.problems.add(Problem {
+        self.add(Problem {
             key: path.to_owned(),
             origin: self.origin(path),
             what: what.into(),
@@ -263,7 +276,7 @@ impl<'a> Reader<'a> {
         what: impl Into<String>,
         mend: impl Into<String>,
     ) {
-        self.problems.add(Problem {
+        self.add(Problem {
             key: path.to_owned(),
             origin: self.origin(near),
             what: what.into(),

@@ -11,6 +11,7 @@ use crate::config::{
 };
 
 const URL: &str = "limits.redis.url";
+const CA_FILE: &str = "limits.redis.ca_file";
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26_379;
 
@@ -28,36 +29,38 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<SharedStore> {
     let prefix = prefix(reader);
     let on_failure = on_failure(reader);
     let timeout = reader.duration("limits.redis.timeout");
-    let places = places?;
-    let first = places.first()?;
-    let (tls, database) = (first.tls, first.database);
-    if !tls && password.is_some() && !is_near(&first.at) {
+    let first = places.as_ref().and_then(|places| places.first());
+    let plain = first.filter(|first| !first.tls);
+    if plain.is_some_and(|first| password.is_some() && !is_near(&first.at)) {
         reader.warn(
             URL,
             "the password goes over the network in the clear",
             "write rediss://, and have the server speak TLS",
         );
     }
-    let ca_file = reader.path("limits.redis.ca_file");
-    let roots = if tls {
-        roots(reader, "limits.redis.ca_file")?
-    } else {
+    let ca_file = reader.path(CA_FILE);
+    let roots = if plain.is_some() {
         if ca_file.is_some() {
             reader.warn(
-                "limits.redis.ca_file",
+                CA_FILE,
                 "has no effect without TLS",
                 "write rediss:// in limits.redis.url",
             );
         }
-        rustls::RootCertStore::empty().into()
+        Some(rustls::RootCertStore::empty().into())
+    } else if first.is_some() || ca_file.is_some() {
+        roots(reader, CA_FILE)
+    } else {
+        None
     };
+    let (tls, database) = first.map(|first| (first.tls, first.database))?;
     Some(SharedStore {
-        servers: servers(places, sentinel),
+        servers: servers(places?, sentinel),
         tls,
         database,
         username,
         password,
-        roots,
+        roots: roots?,
         ca_file,
         prefix: prefix?,
         timeout,

@@ -49,7 +49,7 @@ pub(super) fn read(reader: &mut Reader<'_>, routes: &Routes, listen: &[Listen]) 
             );
         }
         if from == "user-token" {
-            SubjectFrom::UserToken(Box::new(tokens::user_token(reader, headers?)?))
+            SubjectFrom::UserToken(Box::new(tokens::user_token(reader, headers)?))
         } else {
             headers_are_meant(reader, listen);
             let (tenant, user) = headers?;

@@ -24,7 +24,7 @@ const KEYS_PATH: &str = "/.well-known/jwks.json";
 /// `[subject.user_token]`, for `subject.from = "user-token"`.
 pub(super) fn user_token(
     reader: &mut Reader<'_>,
-    (tenant_header, user_header): (HeaderName, HeaderName),
+    headers: Option<(HeaderName, HeaderName)>,
 ) -> Option<UserToken> {
     let issuer = needed(
         reader,
@@ -54,13 +54,14 @@ pub(super) fn user_token(
         "user" => ActingWith::User,
         _environment => ActingWith::Environment,
     };
+    let (tenant_header, user_header) = headers?;
     Some(UserToken {
         tenant_header,
         user_header,
         issuer: issuer?,
         audience: audience?,
         keys: keys?,
-        signatures: signatures?,
+        signatures,
         credential,
         require_mfa_within,
         require_mfa_for_enrolment: reader.flag("subject.user_token.require_mfa_for_enrolment"),
@@ -139,26 +140,28 @@ fn beside(reader: &mut Reader<'_>, issuer: &str) -> Option<KeySource> {
     url.map(KeySource::Url)
 }
 
-fn signatures(reader: &mut Reader<'_>) -> Option<Vec<Signature>> {
+fn signatures(reader: &mut Reader<'_>) -> Vec<Signature> {
     const KEY: &str = "subject.user_token.algorithms";
     const MEND: &str = "write [\"RS256\"], [\"ES256\"] or both";
-    let written = reader.list(KEY);
-    let named: Vec<_> = written
-        .iter()
-        .filter_map(|name| Signature::named(name))
-        .collect();
-    let unknown = written.iter().find(|name| Signature::named(name).is_none());
-    let (what, mend) = match unknown {
-        None if named.is_empty() => ("is empty: no token would be accepted".to_owned(), MEND),
-        None => return Some(named),
-        Some(name) if name.starts_with("HS") => (
-            format!("{name:?} is never accepted: who can check it can forge it"),
-            "let the vendor sign with RS256, in the portal's environment settings",
-        ),
-        Some(name) => (format!("{name:?} is not accepted"), MEND),
-    };
-    reader.problem(KEY, what, mend);
-    None
+    let mut signatures = Vec::new();
+    for name in reader.list(KEY) {
+        let (what, mend) = match Signature::named(name) {
+            Some(signature) => {
+                signatures.push(signature);
+                continue;
+            }
+            None if name.starts_with("HS") => (
+                "is never accepted: who can check it can forge it",
+                "let the vendor sign with RS256, in the portal's environment settings",
+            ),
+            None => ("is not accepted", MEND),
+        };
+        reader.problem(KEY, format!("{name:?} {what}"), mend);
+    }
+    if reader.list(KEY).is_empty() {
+        reader.problem(KEY, "is empty: no token would be accepted", MEND);
+    }
+    signatures
 }
 
 /// `[kubernetes]`; `Some(None)` where no caller is known by its service account.
@@ -173,15 +176,11 @@ pub(super) fn kubernetes(
         return Some(None);
     }
     let issuer = reader.given(ISSUER).map(str::to_owned);
-    let keys = match key_source(reader, "kubernetes") {
-        Ok(keys) => keys,
-        Err(Told) => return None,
-    };
-    if keys.is_some() && issuer.is_none() && !reader.problems.touch(ISSUER) {
+    let keys = key_source(reader, "kubernetes");
+    if matches!(keys, Ok(Some(_))) && issuer.is_none() && !reader.problems.touch(ISSUER) {
         let near = "kubernetes";
         let what = "is needed where the keys are not asked of the cluster";
         reader.missing(ISSUER, near, what, "write what the tokens say in iss");
-        return None;
     }
     let audience = reader.given(AUDIENCE).map(str::to_owned);
     if audience.is_none() && !reader.problems.touch(AUDIENCE) {
@@ -191,16 +190,16 @@ pub(super) fn kubernetes(
             "write mfa-gateway, and project the tokens for this audience",
         );
     }
-    let roots = match &keys {
+    let roots = match reader.given("kubernetes.jwks_file") {
         // nobody is asked
-        Some(KeySource::File(_)) => Some(rustls::RootCertStore::empty().into()),
-        Some(KeySource::Url(_)) | None => roots(reader, "kubernetes.ca_file"),
+        Some(_file) => Some(rustls::RootCertStore::empty().into()),
+        None => roots(reader, "kubernetes.ca_file"),
     };
     let token_file = reader.path("kubernetes.token_file");
     Some(Some(Kubernetes {
         audience: audience?,
         issuer,
-        keys,
+        keys: keys.ok()?,
         roots: roots?,
         token_file,
     }))

@@ -131,6 +131,37 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("frontegg.api_key_file = \"/x\"\nfrontegg.api_key = \"y\"", "frontegg.api_key_file", "api_key is given", "keep one"),
 ];
 
+/// What is set, and a piece of each problem that it must give.
+#[rustfmt::skip]
+const SEVERAL: &[(&[&str], &[&str])] = &[
+    (&["routes.allow=recovr,polcy.get"], &["\"recovr\" is", "\"polcy.get\" is"]),
+    (&["headers.forward=authorization,host"], &["\"authorization\" names", "\"host\" names"]),
+    (&["audit.output=stdot,stder"], &["\"stdot\" is", "\"stder\" is"]),
+    (&["subject.from=user-token", "subject.user_header=host"], &["\"host\" names", "subject.user_token.issuer: is needed", "subject.user_token.audience: is needed"]),
+    (&["subject.from=user-token", "subject.user_token={ issuer = \"https://i\", audience = \"a\", algorithms = [\"HS256\", \"none\"] }"], &["\"HS256\" is never", "\"none\" is not"]),
+    (&["limits.store=redis", "limits.key=0123456789abcdef", "limits.redis.url=redis", "limits.redis.ca_file=/nowhere"], &["limits.redis.url: holds no URL", "/nowhere holds no certificate"]),
+    (&["callers=[{ name = \"a\", service_account = \"shop/login\" }]", "kubernetes={ jwks_url = \"http://i\", audience = \"\", ca_file = \"/nowhere\" }"], &["kubernetes.jwks_url: is not https", "kubernetes.audience: is empty", "/nowhere holds no certificate"]),
+];
+
+#[test]
+fn several_mistakes_are_told_at_once_each_by_itself() {
+    for (sets, pieces) in SEVERAL {
+        let mut world = World::new();
+        for set in *sets {
+            world.set(set);
+        }
+        let problems = world.problems();
+        assert_eq!(problems.len(), pieces.len(), "{sets:?}\n{problems}");
+        for piece in *pieces {
+            assert!(problems.to_string().contains(piece), "{piece}\n{problems}");
+        }
+    }
+    let mut world = World::new();
+    world.file("size.toml", "listen.max_body = 1");
+    world.variable("MFA_GATEWAY__LISTEN__MAX_BODY", "xx");
+    assert_eq!(world.problems().len(), 2);
+}
+
 /// A value of the wrong type for this kind, or one that can't be read.
 fn wrong(kind: Kind) -> BoxedStrategy<serde_json::Value> {
     let typed = match kind {
