@@ -16,13 +16,14 @@
 //! service here. Guarded means a loopback peer with a loopback `Host` and no sign of a browser
 //! page or of a proxy that passes others on, or whoever shows `admin.key` in `x-mfa-gateway-key`.
 
+mod endpoint;
 mod limits;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::UNIX_EPOCH};
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,7 +31,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch};
 
-use self::limits::Question;
+use self::{endpoint::Endpoint, limits::Question};
 use crate::{
     audit::Audit,
     caller::KEY_HEADER,
@@ -118,79 +119,82 @@ pub async fn serve(listener: TcpListener, state: AdminState) {
 
 impl AdminState {
     async fn respond(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let question = Question::at(request.uri().path());
-        match question.filter(|_question| request.method() == Method::POST) {
-            Some(question) if self.is_trusted(peer, &request) => {
-                let shown =
-                    self.key.borrow().is_some() && request.headers().contains_key(KEY_HEADER);
-                let why = if shown {
-                    "with admin.key"
-                } else {
-                    "from this machine"
-                };
-                let services = self.services.borrow().clone();
-                let by = format!("{peer}, {why}");
-                limits::respond(question, &services, &self.audit, &by, request.into_body()).await
-            }
-            Some(_) | None => self.answer(peer, &request),
+        let Some(endpoint) = Endpoint::at(request.uri().path()) else {
+            let there = Endpoint::ALL.map(Endpoint::path).join(", ");
+            return text(StatusCode::NOT_FOUND, &format!("there is {there}\n"));
+        };
+        if !endpoint.takes(request.method()) {
+            return not_allowed(endpoint.allow());
         }
-    }
-
-    fn answer(&self, peer: SocketAddr, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let get = matches!(*request.method(), Method::GET | Method::HEAD);
-        let guarded = || self.is_trusted(peer, request);
-        match (request.uri().path(), get, *request.method() == Method::POST) {
-            ("/livez", true, _) => text(StatusCode::OK, "ok\n"),
-            ("/startupz", true, _) => probe(&self.startup(), request),
-            ("/readyz", true, _) => probe(&self.readiness(), request),
-            ("/metrics", true, _) => self.metrics(),
-            ("/version", true, _) => json(
-                StatusCode::OK,
-                &json!({ "version": env!("CARGO_PKG_VERSION") }),
-            ),
-            ("/config", true, _) if guarded() => {
+        let by = match self.trust(peer, &request) {
+            Some(why) => format!("{peer}, {why}"),
+            None if endpoint.is_guarded() => {
+                return text(
+                    StatusCode::FORBIDDEN,
+                    "only from loopback with a loopback Host, from no page and through no proxy, or with admin.key in x-mfa-gateway-key\n",
+                );
+            }
+            None => peer.to_string(),
+        };
+        match endpoint {
+            Endpoint::Config => {
                 let config = Arc::clone(&self.config.borrow());
                 json(StatusCode::OK, &config.show_json())
             }
-            ("/quitquitquit", _, true) if guarded() => match &self.quit {
-                Some(quit) => {
-                    quit.send_replace(true);
-                    text(StatusCode::OK, "draining\n")
-                }
-                None => text(
-                    StatusCode::NOT_FOUND,
-                    "off; admin.quit = true switches it on\n",
-                ),
-            },
-            ("/config", true, _) | ("/limits" | "/limits/reset" | "/quitquitquit", _, true) => {
-                text(
-                    StatusCode::FORBIDDEN,
-                    "only from loopback with a loopback Host, from no page and through no proxy, or with admin.key in x-mfa-gateway-key\n",
-                )
-            }
-            ("/livez" | "/startupz" | "/readyz" | "/metrics" | "/version" | "/config", _, _) => {
-                not_allowed("GET, HEAD")
-            }
-            ("/limits" | "/limits/reset" | "/quitquitquit", _, _) => not_allowed("POST"),
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "there is /livez, /startupz, /readyz, /metrics, /version, /config, /limits, /limits/reset and /quitquitquit\n",
+            Endpoint::Limits => self.limits(Question::Show, &by, request).await,
+            Endpoint::LimitsReset => self.limits(Question::Reset, &by, request).await,
+            Endpoint::Live => text(StatusCode::OK, "ok\n"),
+            Endpoint::Metrics => self.metrics(),
+            Endpoint::Quit => self.quit(),
+            Endpoint::Ready => probe(&self.readiness(), &request),
+            Endpoint::Startup => probe(&self.startup(), &request),
+            Endpoint::Version => json(
+                StatusCode::OK,
+                &json!({ "version": env!("CARGO_PKG_VERSION") }),
             ),
         }
     }
 
-    fn is_trusted(&self, peer: SocketAddr, request: &Request<Incoming>) -> bool {
-        let mut keys = request.headers().get_all(KEY_HEADER).iter();
-        if let (Some(key), Some(shown)) = (&*self.key.borrow(), keys.next()) {
-            return key.is(shown.as_bytes()) && keys.next().is_none();
+    /// Why who asks may use what is guarded, in words for the audit log; `None`: it may not.
+    fn trust(&self, peer: SocketAddr, request: &Request<Incoming>) -> Option<&'static str> {
+        if self.holds_key(request) {
+            Some("with admin.key")
+        } else if is_here(peer, request) {
+            Some("from this machine")
+        } else {
+            None
         }
-        let signs = [header::ORIGIN, header::FORWARDED, X_FORWARDED_FOR];
-        peer.ip().to_canonical().is_loopback()
-            && !signs
-                .iter()
-                .any(|name| request.headers().contains_key(name))
-            && !is_cross_site(request.headers())
-            && one_host(request.uri(), request.headers()).is_ok_and(|host| is_loopback(&host))
+    }
+
+    fn holds_key(&self, request: &Request<Incoming>) -> bool {
+        let mut shown = request.headers().get_all(KEY_HEADER).iter();
+        match (&*self.key.borrow(), shown.next(), shown.next()) {
+            (Some(key), Some(shown), None) => key.is(shown.as_bytes()),
+            (_, _, _) => false,
+        }
+    }
+
+    async fn limits(
+        &self,
+        question: Question,
+        by: &str,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        let services = self.services.borrow().clone();
+        limits::respond(question, &services, &self.audit, by, request.into_body()).await
+    }
+
+    fn quit(&self) -> Response<Full<Bytes>> {
+        match &self.quit {
+            Some(quit) => {
+                quit.send_replace(true);
+                text(StatusCode::OK, "draining\n")
+            }
+            None => text(
+                StatusCode::NOT_FOUND,
+                "off; admin.quit = true switches it on\n",
+            ),
+        }
     }
 
     fn startup(&self) -> Vec<Check> {
@@ -269,6 +273,17 @@ impl AdminState {
             },
         )
     }
+}
+
+/// Whether the peer is on this machine, and neither a browser's page nor a proxy sends it.
+fn is_here(peer: SocketAddr, request: &Request<Incoming>) -> bool {
+    let signs = [header::ORIGIN, header::FORWARDED, X_FORWARDED_FOR];
+    peer.ip().to_canonical().is_loopback()
+        && !signs
+            .iter()
+            .any(|name| request.headers().contains_key(name))
+        && !is_cross_site(request.headers())
+        && one_host(request.uri(), request.headers()).is_ok_and(|host| is_loopback(&host))
 }
 
 /// One question that a probe asks.

@@ -31,16 +31,6 @@ pub(super) enum Question {
     Show,
 }
 
-impl Question {
-    pub(super) fn at(path: &str) -> Option<Self> {
-        match path {
-            "/limits" => Some(Self::Show),
-            "/limits/reset" => Some(Self::Reset),
-            _ => None,
-        }
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
