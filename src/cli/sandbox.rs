@@ -51,6 +51,8 @@ const GATEWAY: SocketAddr = loopback(8080);
 /// Where its admin listener is, if the port is free.
 const ADMIN: SocketAddr = loopback(9090);
 
+const FREE: SocketAddr = loopback(0);
+
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
@@ -73,17 +75,17 @@ async fn open(arguments: &SandboxArgs, home: &Home) -> Result<(), Failure> {
         ..VendorOptions::default()
     };
     let vendor = Vendor::start(options).await.map_err(Failure::at_run_time)?;
-    let free = loopback(0);
+    let listen = match arguments.listen {
+        Some(address) => address,
+        None if arguments.tour => FREE,
+        None => GATEWAY,
+    };
     let setting = Setting {
-        listen: match arguments.listen {
-            Some(address) => address,
-            None if arguments.tour => free,
-            None => GATEWAY,
-        },
-        admin: if arguments.tour || TcpListener::bind(ADMIN).is_err() {
-            free
+        listen,
+        admin: if arguments.tour {
+            FREE
         } else {
-            ADMIN
+            admin_beside(listen)
         },
         vendor: vendor.origin(),
         log: if arguments.tour { "warn" } else { "info" },
@@ -103,6 +105,14 @@ async fn open(arguments: &SandboxArgs, home: &Home) -> Result<(), Failure> {
         tour(app, signals, &vendor, home).await
     } else {
         serve(app, signals, &vendor, home).await
+    }
+}
+
+fn admin_beside(listen: SocketAddr) -> SocketAddr {
+    if listen == ADMIN || TcpListener::bind(ADMIN).is_err() {
+        FREE
+    } else {
+        ADMIN
     }
 }
 
@@ -205,5 +215,15 @@ async fn tour(app: App, signals: Signals, vendor: &Vendor, home: &Home) -> Resul
         // nobody is left to look at it
         Err(TourError::Page(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Failure::at_run_time(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_may_have_the_admin_listeners_usual_address() {
+        assert_eq!(admin_beside(ADMIN), FREE);
     }
 }
