@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::{Failure, config::SourceArgs};
 use crate::{
-    app::{self, App, Ended, Signals},
+    app::{self, App, Ended, Signals, Stopped},
     config::load,
     telemetry::log::Log,
 };
@@ -42,10 +42,7 @@ pub(super) fn run(arguments: &RunArgs) -> Result<(), Failure> {
             .map_err(Failure::at_run_time)?;
         Ok(app.run(signals).await)
     });
-    // What is in flight still leaves its records here. A name that is being looked up must not hold
-    // up the end.
-    serving.shutdown_background();
-    match event_loop()?.block_on(stopped?.close()) {
+    match close(serving, stopped?)? {
         Ended::Drained | Ended::Hurried => Ok(()),
         Ended::WithoutAudit => Err(Failure::AtRunTime(
             "no audit output takes records any more, and none can come back".to_owned(),
@@ -56,6 +53,14 @@ pub(super) fn run(arguments: &RunArgs) -> Result<(), Failure> {
 /// An event loop for this thread.
 pub(super) fn event_loop() -> Result<Runtime, Failure> {
     app::event_loop().map_err(|error| Failure::AtRunTime(format!("no event loop: {error}")))
+}
+
+/// Ends the event loop that served, then closes the audit log on another one.
+pub(super) fn close(serving: Runtime, stopped: Stopped) -> Result<Ended, Failure> {
+    // What is in flight still leaves its records here. A name that is being looked up must not hold
+    // up the end.
+    serving.shutdown_background();
+    Ok(event_loop()?.block_on(stopped.close()))
 }
 
 /// The credential is in memory: no core dump, no debugger of the same user.

@@ -9,12 +9,12 @@ use std::{
 };
 
 use clap::Args;
-use tokio::{sync::broadcast, time};
+use tokio::{runtime::Runtime, sync::broadcast, time};
 
 use super::{
     Failure,
     output::{print, tell},
-    run::event_loop,
+    run::{close, event_loop},
 };
 use crate::{
     app::{App, Ended, Signals, StartError},
@@ -65,46 +65,61 @@ pub(super) fn run(arguments: &SandboxArgs) -> Result<(), Failure> {
         )));
     }
     let home = Home::open(arguments.state.as_deref()).map_err(Failure::at_run_time)?;
-    event_loop()?.block_on(Box::pin(open(arguments, &home)))
+    let event_loop = event_loop()?;
+    let world = event_loop.block_on(Box::pin(World::open(arguments, &home)))?;
+    if arguments.tour {
+        tour(event_loop, world, &home)
+    } else {
+        serve(event_loop, world, &home)
+    }
 }
 
-/// Starts the stand-in and the gateway in front of it.
-async fn open(arguments: &SandboxArgs, home: &Home) -> Result<(), Failure> {
-    let options = VendorOptions {
-        authority: Some(home.authority().map_err(Failure::at_run_time)?),
-        ..VendorOptions::default()
-    };
-    let vendor = Vendor::start(options).await.map_err(Failure::at_run_time)?;
-    let listen = match arguments.listen {
-        Some(address) => address,
-        None if arguments.tour => FREE,
-        None => GATEWAY,
-    };
-    let setting = Setting {
-        listen,
-        admin: if arguments.tour {
-            FREE
-        } else {
-            admin_beside(listen)
-        },
-        vendor: vendor.origin(),
-        log: if arguments.tour { "warn" } else { "info" },
-    };
-    // neither this machine's configuration nor its environment: a world of its own
-    let sources = Sources {
-        files: vec![home.configure(&setting).map_err(Failure::at_run_time)?],
-        ..Sources::default()
-    };
-    let loaded = load(&sources).map_err(Failure::Configuration)?;
-    let log = Log::start(&loaded.settings.telemetry, std::env::var("RUST_LOG").ok())
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    let signals = Signals::listen().map_err(Failure::at_run_time)?;
-    let app = App::build(sources, loaded, Some(log)).await;
-    let app = app.map_err(|error| not_started(&error))?;
-    if arguments.tour {
-        tour(app, signals, &vendor, home).await
-    } else {
-        serve(app, signals, &vendor, home).await
+/// The stand-in, and the gateway in front of it.
+struct World {
+    vendor: Vendor,
+    app: App,
+    signals: Signals,
+}
+
+impl World {
+    /// Starts both.
+    async fn open(arguments: &SandboxArgs, home: &Home) -> Result<Self, Failure> {
+        let options = VendorOptions {
+            authority: Some(home.authority().map_err(Failure::at_run_time)?),
+            ..VendorOptions::default()
+        };
+        let vendor = Vendor::start(options).await.map_err(Failure::at_run_time)?;
+        let listen = match arguments.listen {
+            Some(address) => address,
+            None if arguments.tour => FREE,
+            None => GATEWAY,
+        };
+        let setting = Setting {
+            listen,
+            admin: if arguments.tour {
+                FREE
+            } else {
+                admin_beside(listen)
+            },
+            vendor: vendor.origin(),
+            log: if arguments.tour { "warn" } else { "info" },
+        };
+        // neither this machine's configuration nor its environment: a world of its own
+        let sources = Sources {
+            files: vec![home.configure(&setting).map_err(Failure::at_run_time)?],
+            ..Sources::default()
+        };
+        let loaded = load(&sources).map_err(Failure::Configuration)?;
+        let log = Log::start(&loaded.settings.telemetry, std::env::var("RUST_LOG").ok())
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let signals = Signals::listen().map_err(Failure::at_run_time)?;
+        let app = App::build(sources, loaded, Some(log)).await;
+        let app = app.map_err(|error| not_started(&error))?;
+        Ok(Self {
+            vendor,
+            app,
+            signals,
+        })
     }
 }
 
@@ -135,17 +150,24 @@ fn address(app: &App) -> Result<SocketAddr, Failure> {
 }
 
 /// Serves until told to stop, and shows the codes that users would see.
-async fn serve(app: App, signals: Signals, vendor: &Vendor, home: &Home) -> Result<(), Failure> {
+fn serve(event_loop: Runtime, world: World, home: &Home) -> Result<(), Failure> {
+    let World {
+        vendor,
+        app,
+        signals,
+    } = world;
     let codes = vendor.subscribe_codes();
-    home.show_authenticators(vendor)
+    home.show_authenticators(&vendor)
         .map_err(Failure::at_run_time)?;
-    let text = help::text(home, vendor, address(&app)?, app.admin_address());
+    let text = help::text(home, &vendor, address(&app)?, app.admin_address());
     print(|out| io::Write::write_all(out, text.as_bytes()))?;
-    let stopped = tokio::select! {
-        stopped = app.run(signals) => stopped,
-        never = show_codes(home, vendor, codes) => match never {},
-    };
-    match stopped.close().await {
+    let stopped = event_loop.block_on(async {
+        tokio::select! {
+            stopped = app.run(signals) => stopped,
+            never = show_codes(home, &vendor, codes) => match never {},
+        }
+    });
+    match close(event_loop, stopped)? {
         Ended::Drained | Ended::Hurried => Ok(()),
         Ended::WithoutAudit => Err(Failure::AtRunTime(format!(
             "{} takes no records any more",
@@ -185,23 +207,34 @@ async fn show_codes(
 }
 
 /// Gives the tour. The gateway ends after the last call, and drains as it always does.
-async fn tour(app: App, signals: Signals, vendor: &Vendor, home: &Home) -> Result<(), Failure> {
+fn tour(event_loop: Runtime, world: World, home: &Home) -> Result<(), Failure> {
+    let World {
+        vendor,
+        app,
+        signals,
+    } = world;
     let mut stdout = io::stdout();
     let colour =
         stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let page = Page::new(&mut stdout, colour);
-    let mut tour = Tour::new(vendor, address(&app)?, home.audit_log(), page);
-    let stop = signals.quit();
-    let mut serving = Box::pin(app.run(signals));
-    let walked = tokio::select! {
-        stopped = &mut serving => {
-            stopped.close().await;
-            return Err(Failure::AtRunTime("stopped before the tour's end".to_owned()));
-        }
-        walked = tour.walk() => walked,
+    let mut tour = Tour::new(&vendor, address(&app)?, home.audit_log(), page);
+    let (stopped, walked) = event_loop.block_on(async {
+        let stop = signals.quit();
+        let mut serving = Box::pin(app.run(signals));
+        let walked = tokio::select! {
+            stopped = &mut serving => return (stopped, None),
+            walked = tour.walk() => walked,
+        };
+        stop.send_replace(true);
+        (serving.await, Some(walked))
+    });
+    let ended = close(event_loop, stopped)?;
+    let Some(walked) = walked else {
+        return Err(Failure::AtRunTime(
+            "stopped before the tour's end".to_owned(),
+        ));
     };
-    stop.send_replace(true);
-    if serving.await.close().await != Ended::Drained {
+    if ended != Ended::Drained {
         return Err(Failure::AtRunTime(
             "the gateway did not drain: requests were cut off, or the audit log was lost"
                 .to_owned(),

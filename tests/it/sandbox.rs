@@ -5,7 +5,11 @@ use std::{fs, net::TcpListener, path::Path, process::Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+};
 
 use super::support::{Program, eventually, leave_out, within};
 
@@ -205,6 +209,31 @@ async fn a_folder_of_its_own_goes_when_it_is_stopped() {
     assert_eq!(entries(folder.path()).len(), 1);
     stop(sandbox).await;
     assert_eq!(entries(folder.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_second_signal_cuts_off_is_on_record() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut sandbox, _) = serving(home.path()).await;
+    let listening = sandbox.logged("listening", 1).await;
+    let address = listening[0]["address"].as_str().unwrap();
+    let mut caller = TcpStream::connect(address).await.unwrap();
+    let path = "/identity/resources/auth/v1/user/mfa/recover";
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
+    );
+    caller.write_all(head.as_bytes()).await.unwrap();
+    let mut interim = [0; 12];
+    within("its wait for the body", caller.read_exact(&mut interim))
+        .await
+        .unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100");
+    sandbox.signal(Signal::INT);
+    sandbox.logged("told to stop: draining", 1).await;
+    sandbox.signal(Signal::INT);
+    assert_eq!(sandbox.end().await.code(), Some(0));
+    let records = fs::read_to_string(home.path().join("audit.log")).unwrap();
+    assert!(records.contains("\"operation\":\"recover\""), "{records}");
 }
 
 #[tokio::test]
