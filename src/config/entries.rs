@@ -47,13 +47,18 @@ pub(super) struct Entries {
     all: Vec<Entry>,
     /// Where each key and table was last written, the empty ones too.
     places: BTreeMap<String, Origin>,
+    /// Variables that aren't ours, and are obeyed.
+    obeyed: BTreeMap<String, String>,
 }
 
 impl Entries {
     /// Reads all layers. What is wrong is told, and read as if it weren't there.
     pub(super) fn read(sources: &Sources, problems: &mut Problems) -> Self {
         let layers = sources.layers(problems);
-        Self::of_layers(&layers, problems)
+        Self {
+            obeyed: sources.obeyed(),
+            ..Self::of_layers(&layers, problems)
+        }
     }
 
     /// Lays the layers over each other.
@@ -98,6 +103,7 @@ impl Entries {
         Self {
             all: settle(&values, place),
             places: layers.iter().flat_map(Layer::places).collect(),
+            obeyed: BTreeMap::new(),
         }
     }
 
@@ -113,6 +119,11 @@ impl Entries {
     /// Where this key or table was written.
     pub(super) fn place(&self, path: &str) -> Option<&Origin> {
         self.places.get(path)
+    }
+
+    /// A variable that isn't ours, and is obeyed.
+    pub(super) fn obeyed(&self, variable: &str) -> Option<&str> {
+        self.obeyed.get(variable).map(String::as_str)
     }
 
     /// The paths of all tables of this section, such as `callers[0]`.

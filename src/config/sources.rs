@@ -10,6 +10,7 @@ use std::{
 use figment::value::{Dict, Value};
 
 use super::{
+    egress::PROXY_VARIABLES,
     file::{self, Format, join},
     problem::{Origin, Problem, Problems},
 };
@@ -27,6 +28,12 @@ const VENDOR: [(&str, &str); 3] = [
     ("FRONTEGG_CLIENT_ID", "client_id"),
     ("FRONTEGG_REGION", "region"),
 ];
+
+/// Variables that others read too, and that are not keys here but are obeyed.
+const OBEYED: [&str; 3] = [PROXY_VARIABLES[0], PROXY_VARIABLES[1], RUST_LOG];
+
+/// Names which lines the log has, above `telemetry.log`.
+pub(super) const RUST_LOG: &str = "RUST_LOG";
 
 /// All that a configuration is read from.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +56,9 @@ impl Sources {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _value)| {
-                name.starts_with(PREFIX) || VENDOR.iter().any(|(vendor, _key)| vendor == name)
+                name.starts_with(PREFIX)
+                    || VENDOR.iter().any(|(vendor, _key)| vendor == name)
+                    || OBEYED.contains(&name.as_str())
             })
             .collect();
         Self {
@@ -57,6 +66,15 @@ impl Sources {
             set,
             environment,
         }
+    }
+
+    /// What isn't ours, and is obeyed. Who obeys passes over what is not UTF-8.
+    pub(super) fn obeyed(&self) -> BTreeMap<String, String> {
+        let text = |name: &str| self.environment.get(name)?.to_str();
+        let each = OBEYED
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), text(name)?.to_owned())));
+        each.collect()
     }
 
     /// One layer for each that says something, in their order.

@@ -326,7 +326,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The host without the brackets that an IPv6 address has in a URI.
-pub(super) fn bare_host(uri: &Uri) -> Option<&str> {
+fn bare_host(uri: &Uri) -> Option<&str> {
     let host = uri.host()?;
     let bare = host
         .strip_prefix('[')

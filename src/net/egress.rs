@@ -1,8 +1,8 @@
 //! The egress proxy: which one, if any, and its tunnel.
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{io, sync::Arc};
 
-use http::{HeaderValue, Uri, uri::Scheme};
+use http::{HeaderValue, Uri};
 use hyper_util::{
     client::{
         legacy::connect::proxy::Tunnel,
@@ -13,11 +13,8 @@ use hyper_util::{
 use tokio::net::TcpStream;
 use tower::{Service, service_fn};
 
-use super::{
-    connector::bare_host,
-    error::{SetupError, as_io},
-};
-use crate::config::Egress;
+use super::error::{SetupError, as_io};
+use crate::config::{Egress, PROXY_VARIABLES, http_proxy, is_past_proxy};
 
 /// An HTTP proxy on the way out.
 #[derive(Debug)]
@@ -38,10 +35,9 @@ impl Proxy {
         let first = |names: [&str; 2]| names.into_iter().find_map(&variable);
         let (origin, proxy, exempt) = match egress {
             Egress::Direct => return Ok(None),
-            // as Go's and others' clients have it: the environment's proxy can't see our loopback
-            Egress::Environment if is_loopback(target) => return Ok(None),
+            Egress::Environment if is_past_proxy(target) => return Ok(None),
             Egress::Environment => {
-                let Some(proxy) = first(["HTTPS_PROXY", "https_proxy"]) else {
+                let Some(proxy) = first(PROXY_VARIABLES) else {
                     return Ok(None);
                 };
                 let exempt = first(["NO_PROXY", "no_proxy"]);
@@ -52,23 +48,18 @@ impl Proxy {
         if proxy.is_empty() {
             return Ok(None);
         }
-        // The matcher passes over a proxy that it can't read, as if there were none. Asked
-        // without exemptions it has to name one, so a slip of the pen is never a direct way out.
-        let found = Matcher::builder().https(proxy.as_str()).build();
-        let found = found
-            .intercept(target)
-            .and_then(|intercept| Self::new(&intercept))
+        let found = http_proxy(&proxy, target)
+            .map(|intercept| Self::new(&intercept))
             .ok_or(SetupError::Proxy { origin })?;
         let exempted = Matcher::builder().https(proxy).no(exempt).build();
         Ok(exempted.intercept(target).map(|_intercept| found))
     }
 
-    fn new(intercept: &Intercept) -> Option<Self> {
-        let uri = intercept.uri();
-        (uri.scheme() == Some(&Scheme::HTTP) && uri.host().is_some()).then(|| Self {
-            uri: uri.clone(),
+    fn new(intercept: &Intercept) -> Self {
+        Self {
+            uri: intercept.uri().clone(),
             auth: intercept.basic_auth().cloned(),
-        })
+        }
     }
 
     /// Asks the proxy at the other end of `stream` for a tunnel to `target`.
@@ -91,12 +82,6 @@ impl Proxy {
         let tunnelled = tunnelled.map_err(|error| Arc::new(as_io(&error)))?;
         Ok(tunnelled.into_inner())
     }
-}
-
-fn is_loopback(target: &Uri) -> bool {
-    let host = bare_host(target).unwrap_or_default();
-    let address = host.parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use super::{Reader, certificate::certificates, listen::is_host};
 use crate::{
     config::{
+        egress::{PROXY_VARIABLES, http_proxy, is_past_proxy},
         secret::SecretSource,
         settings::{Egress, Frontegg, Listen},
     },
@@ -25,6 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_>, listen: &[Listen]) -> Option<Fronteg
         .unwrap_or(Region::Eu);
     let identity = identity(reader, region);
     let auth = auth(reader, region);
+    let proxy = proxy(reader, identity.as_ref(), auth.as_ref());
     let client_id = reader.needed_secret(
         "frontegg.client_id",
         "frontegg.client_id",
@@ -51,7 +53,7 @@ pub(super) fn read(reader: &mut Reader<'_>, listen: &[Listen]) -> Option<Fronteg
         environment_id: header(reader, "frontegg.environment_id"),
         application_id: header(reader, "frontegg.application_id"),
         vendor_host: header(reader, "frontegg.vendor_host"),
-        proxy: proxy(reader)?,
+        proxy: proxy?,
         identity: identity?,
         auth: auth?,
         client_id: client_id?,
@@ -180,9 +182,18 @@ pub(super) fn https(reader: &mut Reader<'_>, key: &str) -> Option<Uri> {
     None
 }
 
-fn proxy(reader: &mut Reader<'_>) -> Option<Egress> {
-    const KEY: &str = "frontegg.proxy";
-    let Some(text) = reader.given(KEY) else {
+const PROXY: &str = "frontegg.proxy";
+
+fn proxy(
+    reader: &mut Reader<'_>,
+    identity: Option<&Authority>,
+    auth: Option<&Uri>,
+) -> Option<Egress> {
+    let Some(text) = reader.given(PROXY) else {
+        let identity = identity.and_then(|host| format!("https://{host}/").parse().ok());
+        for target in identity.iter().chain(auth) {
+            environments_proxy(reader, target);
+        }
         return Some(Egress::Environment);
     };
     let url = text.parse::<Uri>().ok().filter(|url| {
@@ -190,12 +201,31 @@ fn proxy(reader: &mut Reader<'_>) -> Option<Egress> {
     });
     if url.is_none() {
         reader.problem(
-            KEY,
+            PROXY,
             "is no URL of an HTTP proxy",
             "write it like http://proxy:3128, with a user and password before an @ if it wants them",
         );
     }
     url.map(Egress::Proxy)
+}
+
+/// The environment's proxy, where it is on the way to `target`, must be one that can be used. It
+/// isn't repeated: it may hold a password.
+pub(super) fn environments_proxy(reader: &mut Reader<'_>, target: &Uri) {
+    let mut named = PROXY_VARIABLES
+        .into_iter()
+        .filter_map(|variable| Some((variable, reader.entries.obeyed(variable)?)));
+    let Some((variable, text)) = named.next() else {
+        return;
+    };
+    if !text.is_empty() && !is_past_proxy(target) && http_proxy(text, target).is_none() {
+        reader.obeyed(
+            variable,
+            PROXY,
+            format!("{variable} decides, and is no URL of an HTTP proxy"),
+            "write it like http://proxy:3128, or name the proxy in frontegg.proxy",
+        );
+    }
 }
 
 fn header(reader: &mut Reader<'_>, key: &str) -> Option<HeaderValue> {

@@ -284,6 +284,16 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// A problem about a variable that isn't ours, and overrules what is written at `path`.
+    fn obeyed(&mut self, variable: &str, path: &str, what: impl Into<String>, mend: &str) {
+        self.add(Problem {
+            key: path.to_owned(),
+            origin: Origin::Variable(variable.to_owned()),
+            what: what.into(),
+            mend: mend.to_owned(),
+        });
+    }
+
     fn warn(&mut self, path: &str, what: impl Into<String>, mend: impl Into<String>) {
         self.warnings.push(Problem {
             key: path.to_owned(),

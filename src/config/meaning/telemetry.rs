@@ -14,6 +14,7 @@ use crate::config::{
     log_filter::LogFilter,
     nearest::did_you_mean,
     settings::{LogFormat, Telemetry},
+    sources::RUST_LOG,
 };
 
 pub(super) const ENDPOINT: &str = "telemetry.otlp_endpoint";
@@ -40,6 +41,15 @@ pub(super) fn read(reader: &mut Reader<'_>, collector: Option<Collector>) -> Tel
             "write it like info or warn,mfa_gateway=debug",
         );
     }
+    let stronger = reader.entries.obeyed(RUST_LOG).unwrap_or_default();
+    if let (false, Err(error)) = (stronger.trim().is_empty(), stronger.parse::<LogFilter>()) {
+        reader.obeyed(
+            RUST_LOG,
+            FILTER,
+            format!("{RUST_LOG} decides, and is no filter: {error}"),
+            "write it like info or warn,mfa_gateway=debug",
+        );
+    }
     Telemetry {
         log_format: match reader.text("telemetry.log_format") {
             "json" => LogFormat::Json,
@@ -58,6 +68,7 @@ pub(super) fn collector(reader: &mut Reader<'_>) -> Option<Collector> {
         Ok(base) => {
             let tls = base.scheme_str() == Some("https");
             let roots = if tls {
+                frontegg::environments_proxy(reader, &base);
                 frontegg::system_roots(reader, ENDPOINT, "set the variable SSL_CERT_FILE")?
             } else {
                 Arc::new(RootCertStore::empty())

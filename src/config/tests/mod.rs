@@ -446,3 +446,36 @@ fn who_asks_for_one_section_hears_of_its_mistakes_and_of_unreadable_sources() {
     world.file("number.toml", "admin.address = 9090");
     assert!(admin_address(&world.sources).is_err() && admin(&world.sources).is_err());
 }
+
+#[test]
+fn a_variable_of_others_that_is_obeyed_must_be_right() {
+    let told = |sets: &[&str], name: &str, value: &str| {
+        let mut world = World::new();
+        world.variable(name, value);
+        for set in sets {
+            world.set(set);
+        }
+        let problems = load(&world.sources).err()?;
+        assert_eq!(problems.len(), 1, "{problems}");
+        let problem = problems.iter().next().unwrap();
+        assert_eq!(problem.origin, Origin::Variable(name.to_owned()));
+        assert!(!problems.to_string().contains("hunter2"), "{problems}");
+        Some(problem.key.clone())
+    };
+    let proxy = Some("frontegg.proxy".to_owned());
+    assert_eq!(told(&[], "HTTPS_PROXY", "socks5://u:hunter2@p:1"), proxy);
+    assert_eq!(told(&[], "https_proxy", "a proxy"), proxy);
+    assert_eq!(told(&[], "HTTPS_PROXY", "http://u:p@p:1"), None);
+    assert_eq!(told(&[], "HTTPS_PROXY", ""), None);
+    let own = ["frontegg.proxy=http://p:1"];
+    assert_eq!(told(&own, "HTTPS_PROXY", "socks5://p:1"), None);
+    let here = [
+        "frontegg.identity_url=https://[::1]:1",
+        "frontegg.auth_url=https://localhost:1/auth/vendor/",
+    ];
+    assert_eq!(told(&here, "HTTPS_PROXY", "socks5://p:1"), None);
+    let log = Some("telemetry.log".to_owned());
+    assert_eq!(told(&[], "RUST_LOG", "info,[x]=debug"), log);
+    assert_eq!(told(&[], "RUST_LOG", "warn,mfa_gateway=debug"), None);
+    assert_eq!(told(&[], "RUST_LOG", " "), None);
+}
