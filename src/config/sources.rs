@@ -40,6 +40,8 @@ pub(super) const RUST_LOG: &str = "RUST_LOG";
 pub struct Sources {
     /// Files, in the order in which they were named.
     pub files: Vec<PathBuf>,
+    /// Where none is named: this one, at each load anew if it is there.
+    pub usual_file: Option<PathBuf>,
     /// `KEY=VALUE`, in the order of the command line.
     pub set: Vec<String>,
     /// The environment; what isn't for us is passed over.
@@ -49,10 +51,7 @@ pub struct Sources {
 impl Sources {
     /// With this process's environment, and [`DEFAULT_FILE`] where no file is named.
     #[must_use]
-    pub fn of_process(mut files: Vec<PathBuf>, set: Vec<String>) -> Self {
-        if files.is_empty() && Path::new(DEFAULT_FILE).exists() {
-            files.push(PathBuf::from(DEFAULT_FILE));
-        }
+    pub fn of_process(files: Vec<PathBuf>, set: Vec<String>) -> Self {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _value)| {
@@ -63,6 +62,7 @@ impl Sources {
             .collect();
         Self {
             files,
+            usual_file: Some(PathBuf::from(DEFAULT_FILE)),
             set,
             environment,
         }
@@ -80,7 +80,11 @@ impl Sources {
     /// One layer for each that says something, in their order.
     pub(super) fn layers(&self, problems: &mut Problems) -> Vec<Layer> {
         let mut layers = Vec::new();
-        for path in &self.files {
+        let usual = self
+            .usual_file
+            .iter()
+            .filter(|usual| self.files.is_empty() && usual.exists());
+        for path in self.files.iter().chain(usual) {
             match Layer::of_file(path) {
                 Ok(layer) => layers.push(layer),
                 Err(problem) => problems.add(*problem),

@@ -479,3 +479,21 @@ fn a_variable_of_others_that_is_obeyed_must_be_right() {
     assert_eq!(told(&[], "RUST_LOG", "warn,mfa_gateway=debug"), None);
     assert_eq!(told(&[], "RUST_LOG", " "), None);
 }
+
+#[test]
+fn whether_the_usual_file_is_there_is_asked_at_each_load() {
+    let mut world = World::new();
+    let base = world.sources.files.remove(0);
+    let usual = world.path("gateway.toml");
+    world.sources.usual_file = Some(usual.clone());
+    let needed = world.problems();
+    fs::copy(&base, &usual).unwrap();
+    let loaded = world.load();
+    let place = format!("{}:2", usual.display());
+    assert_eq!(origin_of(&loaded, "frontegg.client_id").to_string(), place);
+    fs::remove_file(&usual).unwrap();
+    assert_eq!(world.problems(), needed);
+    fs::write(&usual, "broken").unwrap();
+    world.sources.files.push(base);
+    world.load();
+}
