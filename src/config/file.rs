@@ -165,13 +165,48 @@ impl TomlReader<'_> {
     }
 }
 
-/// JSON is YAML too, so its lines come from the same reader.
+/// JSON is nearly YAML, so its lines come from the same reader.
 fn json(text: &str) -> Result<Parsed, Broken> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| Broken {
         what: format!("is no JSON, at column {}", error.column()),
         line: Some(error.line()),
     })?;
-    yaml(text)
+    yaml(&as_yaml(text))
+}
+
+/// Sound JSON without what YAML doesn't take: tabs, which stand between tokens only, and characters
+/// that are escaped as a pair of surrogates.
+fn as_yaml(json: &str) -> String {
+    let json = json.replace('\t', " ");
+    let mut plain = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some((before, escape)) = rest.split_once('\\') {
+        plain.push_str(before);
+        if let Some(character) = surrogates(escape) {
+            plain.push(character);
+            rest = escape.get(PAIR..).unwrap_or_default();
+        } else {
+            // the one behind may be a backslash itself
+            let mut behind = escape.chars();
+            plain.push('\\');
+            plain.extend(behind.next());
+            rest = behind.as_str();
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// The length of a pair behind its first backslash: `ud83d\ude00`.
+const PAIR: usize = 11;
+
+fn surrogates(escape: &str) -> Option<char> {
+    let (high, low) = escape.get(..PAIR)?.split_once('\\')?;
+    let unit = |escape: &str| u16::from_str_radix(escape.strip_prefix('u')?, 16).ok();
+    char::decode_utf16([unit(high)?, unit(low)?])
+        .next()?
+        .ok()
+        .filter(|character| character.len_utf16() == 2)
 }
 
 fn yaml(text: &str) -> Result<Parsed, Broken> {
@@ -274,6 +309,16 @@ mod tests {
             assert_eq!(broken.line, Some(line), "{text}: {}", broken.what);
             assert!(!broken.what.contains("hunter2"), "{}", broken.what);
         }
+    }
+
+    #[test]
+    fn json_that_is_no_yaml_is_read() {
+        let text = r#"{"a": "\ud83d\ude00\u00e9\\ud83d \"", "\ud83d\ude00":
+            2}"#;
+        let parsed = parse(Format::Json, text).unwrap();
+        assert_eq!(parsed.values["a"].as_str(), Some("😀é\\ud83d \""));
+        assert!(parsed.values.contains_key("😀"));
+        assert!(parse(Format::Json, "{\n\t\"a\":\t1\n}").is_ok());
     }
 
     #[test]
