@@ -5,7 +5,7 @@ use figment::value::{Dict, Value};
 use super::{
     file::{self, join},
     keys::{self, KEYS, Key, Repeats, SECTIONS, Section},
-    kind::Fault,
+    kind::{Fault, Kind, fault},
     nearest::nearest,
     problem::{Problem, Problems},
     sources::Layer,
@@ -25,6 +25,9 @@ impl Checker<'_> {
             let path = join(path, name);
             let known = keys::child(pattern, name);
             let value = if let Some(key) = known.and_then(keys::key) {
+                if key.kind == Kind::Secret {
+                    self.one_of_two(written, name, &path);
+                }
                 self.leaf(value, &path, key)
             } else if let Some(section) = known.and_then(keys::section) {
                 self.section(value, &path, section)
@@ -37,6 +40,21 @@ impl Checker<'_> {
             }
         }
         sound
+    }
+
+    /// A secret and its file must not be given by the same layer, or none of the two is later.
+    fn one_of_two(&mut self, written: &Dict, name: &str, path: &str) {
+        let is_given = |name: &str| {
+            let text = written.get(name).and_then(Value::as_str);
+            text.is_some_and(|text| !text.is_empty())
+        };
+        if is_given(name) && is_given(&format!("{name}_file")) {
+            let fault = fault(
+                format!("{path} is given at the same place too"),
+                "keep one of the two, best the file",
+            );
+            self.fault(&format!("{path}_file"), fault);
+        }
     }
 
     fn leaf(&mut self, value: &Value, path: &str, key: &Key) -> Option<Value> {

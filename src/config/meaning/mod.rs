@@ -327,19 +327,11 @@ impl<'a> Reader<'a> {
             _other_kind => None,
         };
         let rank = |path: &str| self.entry(path).map_or(0, |entry| entry.rank);
-        let (here, there) = (rank(path), rank(&twin));
+        let is_later = rank(path) > rank(&twin);
         let source = match (inline, file) {
             (None, None) => return None,
-            (Some(_), Some(_)) if here == there => {
-                self.problem(
-                    &twin,
-                    format!("{path} is given at the same place too"),
-                    "keep one of the two, best the file",
-                );
-                return None;
-            }
             (Some(secret), None) => SecretSource::Inline(secret),
-            (Some(secret), Some(_)) if here > there => SecretSource::Inline(secret),
+            (Some(secret), Some(_)) if is_later => SecretSource::Inline(secret),
             (_, Some(file)) => {
                 self.guard_mode(&twin, &file);
                 SecretSource::File(file)

@@ -209,6 +209,22 @@ fn of_a_secret_and_its_file_the_later_layer_wins() {
 }
 
 #[test]
+fn a_secret_and_its_file_in_one_layer_are_told_although_a_later_layer_wins() {
+    let mut world = World::new();
+    world.file(
+        "both.toml",
+        "[frontegg]\napi_key = \"a\"\napi_key_file = \"/nowhere\"\n",
+    );
+    world.set("frontegg.api_key=x");
+    let problems = world.problems();
+    assert_eq!(problems.len(), 1, "{problems}");
+    let problem = problems.iter().next().unwrap();
+    assert_eq!(problem.key, "frontegg.api_key_file");
+    let place = format!("{}:3", world.path("both.toml").display());
+    assert_eq!(problem.origin.to_string(), place);
+}
+
+#[test]
 fn several_listeners_each_have_the_defaults() {
     let mut world = World::new();
     world.file(
