@@ -72,6 +72,13 @@ impl Checker<'_> {
             .filter(|_text| self.layer.is_text)
             .and_then(file::inline);
         let value = inline.as_ref().unwrap_or(value);
+        // So YAML reads a section whose keys are all commented out.
+        if let Value::Empty(..) = value {
+            return match section.repeats {
+                Repeats::Always => None,
+                Repeats::Maybe | Repeats::Never => Some(Dict::new().into()),
+            };
+        }
         if let (Some(table), Repeats::Maybe | Repeats::Never) = (value.as_dict(), section.repeats) {
             return Some(self.table(table, path, section.path).into());
         }

@@ -225,6 +225,19 @@ fn a_secret_and_its_file_in_one_layer_are_told_although_a_later_layer_wins() {
 }
 
 #[test]
+fn a_section_of_yaml_whose_keys_are_all_commented_out_is_empty() {
+    let mut world = World::new();
+    world.file(
+        "null.yaml",
+        "listen:\ncallers:\nlimits:\n  email:\n  upstream:\n    login.sms.verify:\n",
+    );
+    assert_eq!(world.load().settings.limits.upstream.len(), 3);
+    world.file("key.yaml", "limits:\n  key:\n");
+    let problems = world.problems();
+    assert_eq!(problems.iter().next().unwrap().key, "limits.key");
+}
+
+#[test]
 fn several_listeners_each_have_the_defaults() {
     let mut world = World::new();
     world.file(
