@@ -20,7 +20,14 @@ mod tokens;
 
 pub use routes::Verdict;
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt::Display,
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use secrecy::ExposeSecret;
 
@@ -384,16 +391,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[cfg(unix)]
-    fn guard_mode(&mut self, path: &str, file: &std::path::Path) {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(file).map(|metadata| metadata.permissions().mode());
+    fn guard_mode(&mut self, path: &str, file: &Path) {
+        let mode = fs::metadata(file).map(|metadata| metadata.permissions().mode());
         if mode.is_ok_and(|mode| mode & 0o004 != 0) {
             let what = format!("everyone on this machine can read {}", file.display());
             self.warn(path, what, format!("chmod o-rwx {}", file.display()));
         }
     }
-
-    #[cfg(not(unix))]
-    fn guard_mode(&mut self, _path: &str, _file: &std::path::Path) {}
 }

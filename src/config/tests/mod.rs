@@ -308,7 +308,6 @@ fn all_mistakes_are_told_at_once_each_with_its_place() {
     assert_eq!(told.len(), 11, "{problems}");
 }
 
-#[cfg(unix)]
 fn not_utf8() -> OsString {
     use std::os::unix::ffi::OsStringExt as _;
     OsString::from_vec(vec![0xff])

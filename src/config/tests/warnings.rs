@@ -254,7 +254,6 @@ fn ends(end: SystemTime, certificate: &std::path::Path, private: &std::path::Pat
     fs::write(private, key.serialize_pem()).unwrap();
 }
 
-#[cfg(unix)]
 fn open_to_all(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
