@@ -24,18 +24,18 @@ const FIXED: [&str; 13] = [
     "telemetry.otlp_endpoint",
 ];
 
-/// What names the certificates that are believed of whoever is called.
+/// What names the certificates that are trusted of whoever is called.
 const CA_FILES: [&str; 2] = ["frontegg.ca_file", "kubernetes.ca_file"];
 
 impl Loaded {
-    /// The files with certificates that are believed of whoever is called, by key.
+    /// The files with certificates that are trusted of whoever is called, by key.
     #[must_use]
     pub fn ca_files(&self) -> Vec<(&'static str, PathBuf)> {
         let named = |key| match self.entries.at(key).map(|entry| &entry.meant) {
             Some(Meant::Text(path)) if !path.is_empty() => Some((key, PathBuf::from(path))),
             _none => None,
         };
-        let used = believed(self).into_iter().zip(CA_FILES);
+        let used = trusted(self).into_iter().zip(CA_FILES);
         used.filter_map(|(roots, key)| roots.and_then(|_used| named(key)))
             .collect()
     }
@@ -56,7 +56,7 @@ impl Loaded {
 }
 
 /// By key of [`CA_FILES`], where it matters.
-fn believed(loaded: &Loaded) -> [Option<&[TrustAnchor<'static>]>; 2] {
+fn trusted(loaded: &Loaded) -> [Option<&[TrustAnchor<'static>]>; 2] {
     let settings = &loaded.settings;
     let cluster = settings.kubernetes.as_ref();
     [
@@ -71,7 +71,7 @@ fn believed(loaded: &Loaded) -> [Option<&[TrustAnchor<'static>]>; 2] {
 pub fn changed_keys(old: &Loaded, new: &Loaded) -> Vec<String> {
     let differing = differing(old, new).map(|entry| entry.path.clone());
     let mut changed: Vec<String> = differing.collect();
-    let both = believed(old).into_iter().zip(believed(new));
+    let both = trusted(old).into_iter().zip(trusted(new));
     for ((before, now), key) in both.zip(CA_FILES) {
         let replaced = before.is_some() && now.is_some() && before != now;
         if replaced && !changed.iter().any(|known| known == key) {

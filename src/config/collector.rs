@@ -12,7 +12,7 @@ pub struct Collector {
     pub logs: Uri,
     /// Takes traces.
     pub traces: Uri,
-    /// Whose certificates are believed, where it is reached by https.
+    /// Whose certificates are trusted, where it is reached by https.
     pub roots: Arc<RootCertStore>,
 }
 

@@ -87,7 +87,7 @@ pub(super) fn join(parent: &str, name: &str) -> String {
 
 fn toml(text: &str) -> Result<Parsed, Broken> {
     let document = Document::parse(text).map_err(|error| Broken {
-        what: format!("is no TOML: {}", error.message().replace('\n', ", ")),
+        what: format!("is not valid TOML: {}", error.message().replace('\n', ", ")),
         line: error.span().map(|span| line_at(text, span.start)),
     })?;
     let mut reader = TomlReader {
@@ -168,7 +168,7 @@ impl TomlReader<'_> {
 /// JSON is nearly YAML, so its lines come from the same reader.
 fn json(text: &str) -> Result<Parsed, Broken> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| Broken {
-        what: format!("is no JSON, at column {}", error.column()),
+        what: format!("is not valid JSON, at column {}", error.column()),
         line: Some(error.line()),
     })?;
     yaml(&as_yaml(text))
@@ -226,7 +226,7 @@ fn yaml(text: &str) -> Result<Parsed, Broken> {
     };
     let values = yaml_value(document, "", &mut lines).into_dict();
     let values = values.ok_or_else(|| Broken {
-        what: "holds no table of keys".to_owned(),
+        what: "is not a table of keys".to_owned(),
         line: Some(document.span.start.line()),
     })?;
     Ok(Parsed { values, lines })

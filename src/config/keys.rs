@@ -159,7 +159,7 @@ mod table {
         k("listen.base_path", Text, r#""""#, "A prefix that is served too, such as /frontegg for the vendor's browser SDKs."),
         k("listen.allowed_hosts", List, "[]", "Names accepted in Host, whatever the port. Empty: loopback addresses take loopback names, all others any."),
         k("listen.allowed_origins", List, "[]", "Origins whose browser pages may call, such as https://app.example.com. Requests without an Origin always may."),
-        k("listen.trusted_proxies", List, "[]", "Networks (CIDR), or \"unix\", whose X-Forwarded-For, Forwarded or PROXY header is believed, from right to left. Empty: the user's address is unknown."),
+        k("listen.trusted_proxies", List, "[]", "Networks (CIDR), or \"unix\", whose X-Forwarded-For, Forwarded or PROXY header is trusted, from right to left. Empty: the user's address is unknown."),
         k("listen.proxy_protocol", Flag, "false", "Each connection from a trusted proxy starts with a PROXY protocol v2 header."),
         k("listen.max_connections", count(1, 1_000_000), "10_000", "Connections at once."),
         k("listen.max_in_flight", count(1, 1_000_000), "1_024", "Requests at once; one more is answered 503."),
@@ -172,7 +172,7 @@ mod table {
         k("listen.unix_group", Text, r#""""#, "The group that unix sockets belong to: its name in /etc/group, or its number. Empty: the gateway's own."),
         k("listen.tls.certificate_file", Path, r#""""#, "The certificate chain, PEM, the server's own first."),
         k("listen.tls.private_key_file", Path, r#""""#, "Its private key, PEM."),
-        k("listen.tls.client_ca_file", Path, r#""""#, "Asks for client certificates and believes those that a CA in this file signed, PEM. Needed where a caller is known by its certificate; read again when it changes."),
+        k("listen.tls.client_ca_file", Path, r#""""#, "Asks for client certificates and trusts those that a CA in this file signed, PEM. Needed where a caller is known by its certificate; read again when it changes."),
 
         k("admin.address", Text, r#""127.0.0.1:9090""#, "An IP address with a port; empty switches it off. In Kubernetes the pod's, so that the kubelet reaches the probes."),
         k("admin.key", Secret, r#""""#, "Opens the configuration and the limits to those who aren't on this machine, in the header x-mfa-gateway-key."),

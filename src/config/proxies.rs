@@ -1,4 +1,4 @@
-//! Whose word on the user's address is believed.
+//! Whose word on the user's address is trusted.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ impl TrustedProxies {
         let network = text
             .parse::<IpNet>()
             .or_else(|_no_network| text.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_no_address| "is no network")?;
+            .map_err(|_no_address| "is not a valid network")?;
         if network != network.trunc() {
             return Err("has bits behind its prefix");
         }

@@ -64,7 +64,7 @@ pub struct Listen {
     pub allowed_hosts: Vec<String>,
     /// Values accepted in `Origin`, lower case.
     pub allowed_origins: Vec<HeaderValue>,
-    /// Whose word on the user's address is believed.
+    /// Whose word on the user's address is trusted.
     pub trusted_proxies: TrustedProxies,
     /// Each connection starts with a PROXY protocol header, from one of those.
     pub proxy_protocol: bool,
@@ -97,7 +97,7 @@ pub struct ListenTls {
     pub certificate_file: PathBuf,
     /// Its key, PEM.
     pub private_key_file: PathBuf,
-    /// Whose client certificates are believed; `None`: none is asked for.
+    /// Whose client certificates are trusted; `None`: none is asked for.
     pub client_ca_file: Option<PathBuf>,
 }
 
@@ -165,7 +165,7 @@ pub struct Frontegg {
     pub application_id: Option<HeaderValue>,
     /// Sent as `frontegg-vendor-host`.
     pub vendor_host: Option<HeaderValue>,
-    /// Whose certificates are believed.
+    /// Whose certificates are trusted.
     pub roots: Arc<RootCertStore>,
     /// Time to connect, name and TLS included.
     pub connect_timeout: Duration,
@@ -175,7 +175,7 @@ pub struct Frontegg {
     pub http2: bool,
     /// How to get out.
     pub proxy: Egress,
-    /// Makes the vendor believe the user's address; `None`: it isn't told.
+    /// Makes the vendor trust the user's address; `None`: it isn't told.
     pub client_ip_secret: Option<SecretSource>,
 }
 

@@ -28,7 +28,7 @@ pub struct SharedStore {
     pub username: Option<String>,
     /// That user's password.
     pub password: Option<SecretSource>,
-    /// Whose certificates are believed.
+    /// Whose certificates are trusted.
     pub roots: Arc<RootCertStore>,
     /// The file that they come from, where it isn't the system.
     pub ca_file: Option<PathBuf>,

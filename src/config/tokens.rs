@@ -57,7 +57,7 @@ pub struct Kubernetes {
     pub issuer: Option<String>,
     /// Where the issuer's keys are; `None`: the cluster says.
     pub keys: Option<KeySource>,
-    /// Whose certificates are believed of whoever has the keys.
+    /// Whose certificates are trusted of whoever has the keys.
     pub roots: Arc<RootCertStore>,
     /// Our own token, to ask the cluster with; read each time, since it changes. `None`: ask
     /// without one.

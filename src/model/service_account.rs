@@ -8,7 +8,7 @@ pub struct ServiceAccount(Arc<str>);
 
 /// The text names no service account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no service account")]
+#[error("is not a service account")]
 pub struct ServiceAccountError;
 
 impl ServiceAccount {

@@ -22,7 +22,7 @@ use crate::{
 /// `mfa-gateway audit search`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  mfa-gateway audit search --email ada@example.com --since 2d audit.jsonl*\n  mfa-gateway audit search --operation 'user.*disable*' --outcome succeeded audit.jsonl*\n\nThe log is believed as it is: audit verify says whether it may be."
+    after_help = "Examples:\n  mfa-gateway audit search --email ada@example.com --since 2d audit.jsonl*\n  mfa-gateway audit search --operation 'user.*disable*' --outcome succeeded audit.jsonl*\n\nThe log is trusted as it is: audit verify says whether it may be."
 )]
 pub(super) struct SearchArgs {
     /// The account, also where the log has only its hash

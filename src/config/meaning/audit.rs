@@ -124,7 +124,7 @@ fn output(text: &str, collector: Option<&Collector>) -> Result<Output, (String, 
     if !path.is_absolute() {
         let otherwise = "write stdout, stderr, otlp or an absolute path such as /var/log/mfa-gateway/audit.jsonl";
         let mend = did_you_mean(text, ["stdout", "stderr", "otlp"], otherwise);
-        return Err(("is no output".into(), mend));
+        return Err(("is not an output".into(), mend));
     }
     if path.is_dir() {
         return Err(("is a directory".into(), "add a file's name to it".into()));
@@ -135,7 +135,7 @@ fn output(text: &str, collector: Option<&Collector>) -> Result<Output, (String, 
             "has no directory to stand in".into(),
             format!("mkdir -p {}", folder.display()),
         )),
-        None => Err(("is no file".into(), "add a file's name to it".into())),
+        None => Err(("is not a file".into(), "add a file's name to it".into())),
     }
 }
 

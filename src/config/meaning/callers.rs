@@ -94,7 +94,7 @@ fn name(reader: &mut Reader<'_>, table: &str) -> Option<CallerName> {
     }
     let what = match text {
         "" => "is needed".to_owned(),
-        _ => format!("{text:?} is no name"),
+        _ => format!("{text:?} is not a valid name"),
     };
     let mend =
         format!("write 1 to {LONGEST_NAME} visible ASCII characters, such as support-console");
@@ -122,7 +122,7 @@ fn tenants(reader: &mut Reader<'_>, key: &str) -> Option<Option<Vec<TenantId>>> 
             Ok(_) if text.contains('*') => {
                 reader.problem(
                     key,
-                    format!("{text:?} is no tenant"),
+                    format!("{text:?} is not a tenant"),
                     "name each tenant in full, or write [\"*\"] alone for all",
                 );
             }

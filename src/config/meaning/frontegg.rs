@@ -136,7 +136,7 @@ fn domain(reader: &mut Reader<'_>) -> Option<String> {
         match (is_host(&lower), lower.contains('.')) {
             (true, true) => Ok(lower),
             (true, false) => Ok(format!("{lower}.frontegg.com")),
-            (false, _) => Err("is no domain"),
+            (false, _) => Err("is not a valid domain"),
         }
     };
     let mend =
@@ -176,7 +176,10 @@ pub(super) fn https(reader: &mut Reader<'_>, key: &str) -> Option<Uri> {
             "is not https",
             "write https://: neither credentials nor keys travel in the clear; for a CA of your own set ca_file",
         ),
-        Some(_) | None => ("is no URL", "write it like https://identity.internal"),
+        Some(_) | None => (
+            "is not a valid URL",
+            "write it like https://identity.internal",
+        ),
     };
     reader.problem(key, what, mend);
     None
@@ -202,7 +205,7 @@ fn proxy(
     if url.is_none() {
         reader.problem(
             PROXY,
-            "is no URL of an HTTP proxy",
+            "is not the URL of an HTTP proxy",
             "write it like http://proxy:3128, with a user and password before an @ if it wants them",
         );
     }
@@ -222,7 +225,7 @@ pub(super) fn environments_proxy(reader: &mut Reader<'_>, target: &Uri) {
         reader.obeyed(
             variable,
             PROXY,
-            format!("{variable} decides, and is no URL of an HTTP proxy"),
+            format!("{variable} decides, and is not the URL of an HTTP proxy"),
             "write it like http://proxy:3128, or name the proxy in frontegg.proxy",
         );
     }
@@ -234,7 +237,7 @@ fn header(reader: &mut Reader<'_>, key: &str) -> Option<HeaderValue> {
     reader.parsed::<_, IdError>(key, parse, "copy it from the vendor's portal")
 }
 
-/// What is believed: the certificates in the file that `key` names, else the system's.
+/// What is trusted: the certificates in the file that `key` names, else the system's.
 pub(super) fn roots(reader: &mut Reader<'_>, key: &str) -> Option<Arc<RootCertStore>> {
     if let Some(file) = reader.path(key) {
         let mut roots = RootCertStore::empty();
@@ -268,7 +271,7 @@ pub(super) fn system_roots(
         reader.problem(
             key,
             format!(
-                "this machine has no certificates to believe{}",
+                "this machine has no certificates to trust{}",
                 why.unwrap_or_default()
             ),
             format!("install the package ca-certificates, or {mend}"),

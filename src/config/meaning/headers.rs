@@ -7,7 +7,7 @@ use crate::config::{pattern::Pattern, settings::Headers};
 
 /// Names that the gateway reads or sets itself, that belong to one connection (RFC 9110,
 /// section 7.6.1) or to the body that is written anew, and names by which others would
-/// believe a user's address.
+/// take a user's address.
 const OWN: [&str; 35] = [
     "authorization",
     "cf-connecting-ip",
@@ -83,7 +83,7 @@ pub(super) fn name(text: &str) -> Result<HeaderName, (&'static str, &'static str
     let name = text
         .to_lowercase()
         .parse::<HeaderName>()
-        .map_err(|_illegal| ("is no header name", "write the name alone"))?;
+        .map_err(|_illegal| ("is not a valid header name", "write the name alone"))?;
     let lower = name.as_str();
     if lower.contains('_') {
         return Err((
@@ -120,7 +120,7 @@ fn cookies(reader: &mut Reader<'_>) -> Vec<Pattern> {
         if !is_token {
             reader.problem(
                 KEY,
-                format!("{text:?} is no cookie's name"),
+                format!("{text:?} is not a valid cookie name"),
                 "write a name such as fe_session, or a pattern such as fe_*",
             );
             continue;

@@ -93,7 +93,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &str) -> Option<KnownBy> {
             .parsed(
                 &at("certificate_dns"),
                 dns_name,
-                "write it in full, like login.shop.internal: * is no name",
+                "write it in full, like login.shop.internal: * is not allowed",
             )
             .map(KnownBy::CertificateDns),
         Some("service_account") => reader
@@ -113,13 +113,13 @@ fn dns_name(text: &str) -> Result<String, &'static str> {
     if is_host(&name) {
         Ok(name)
     } else {
-        Err("is no DNS name")
+        Err("is not a valid DNS name")
     }
 }
 
 /// A workload's ID: a trust domain and a path (the SPIFFE standard, SPIFFE-ID section 2).
 fn spiffe_id(text: &str) -> Result<String, &'static str> {
-    const WRONG: &str = "is no SPIFFE ID of a workload";
+    const WRONG: &str = "is not the SPIFFE ID of a workload";
     let domain_fits = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_')
     };

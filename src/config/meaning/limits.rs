@@ -177,7 +177,7 @@ fn upstream(reader: &mut Reader<'_>) -> Vec<(Operation, Policy)> {
             let names = Operation::ALL.iter().map(|operation| operation.name());
             let mend = did_you_mean(name, names, "`mfa-gateway routes` lists all operations");
             if !reader.problems.touch(&table) {
-                reader.problem(&table, "is no operation", mend);
+                reader.problem(&table, "is not an operation", mend);
             }
             continue;
         };

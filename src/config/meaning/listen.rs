@@ -118,7 +118,7 @@ fn bind(text: &str, is_default: bool) -> Result<Bind, (String, String)> {
             address,
             optional: is_default && address.is_ipv6(),
         }),
-        Err(_no_address) => Err(("is no address".into(), address_mend(text))),
+        Err(_no_address) => Err(("is not a valid address".into(), address_mend(text))),
     }
 }
 
@@ -148,7 +148,7 @@ fn base_path(reader: &mut Reader<'_>, key: &str) -> String {
     };
     let parse = |text: &str| match text.strip_prefix('/') {
         Some(rest) if rest.split('/').all(fits) => Ok(text.to_owned()),
-        Some(_) | None => Err("is no plain path"),
+        Some(_) | None => Err("is not a plain path"),
     };
     let mend = "write it like /frontegg: a slash before each part, none at the end, no escapes";
     reader.parsed(key, parse, mend).unwrap_or_default()
@@ -167,7 +167,7 @@ fn hosts(reader: &mut Reader<'_>, key: &str) -> Vec<String> {
         } else {
             reader.problem(
                 key,
-                format!("{text:?} is no host name"),
+                format!("{text:?} is not a valid host name"),
                 "write names alone, such as mfa-gateway.internal or [::1], without scheme, port or *",
             );
         }
@@ -201,7 +201,7 @@ fn origins(reader: &mut Reader<'_>, key: &str) -> Vec<HeaderValue> {
             (Some(_), Ok(value)) => origins.push(value),
             (_, _) => reader.problem(
                 key,
-                "holds something that is no origin",
+                "holds something that is not an origin",
                 "write each like https://app.example.com, without a path or a slash at the end",
             ),
         }
@@ -224,7 +224,7 @@ fn proxies(reader: &mut Reader<'_>, table: &str, binds: &[Bind]) -> (TrustedProx
     if proxies.trusts_everyone() {
         reader.warn(
             &key,
-            "everyone is believed: a user can choose the address that the limits count",
+            "everyone is trusted: a user can choose the address that the limits count",
             "name the networks of your proxies",
         );
     }
@@ -237,13 +237,13 @@ fn proxies(reader: &mut Reader<'_>, table: &str, binds: &[Bind]) -> (TrustedProx
     if proxies.is_empty() {
         reader.problem(
             &protocol_key,
-            "is believed of trusted proxies alone, and there are none: every connection would be closed",
+            "is taken from trusted proxies alone, and there are none: every connection would be closed",
             format!("name your proxies in {key}"),
         );
     } else if !proxies.trusts_unix() && binds.iter().any(is_unix) {
         reader.problem(
             &protocol_key,
-            "is believed of trusted proxies alone: every connection over the unix socket would be closed",
+            "is taken from trusted proxies alone: every connection over the unix socket would be closed",
             format!("add \"unix\" to {key}, or give the socket a [[listen]] of its own"),
         );
     }
@@ -264,7 +264,7 @@ fn unix_group(reader: &mut Reader<'_>, key: &str) -> Option<u32> {
         text.parse()
             .ok()
             .or_else(|| by_name(text))
-            .ok_or("is no group of this machine")
+            .ok_or("is not a group of this machine")
     };
     reader.parsed(key, parse, "write a name in /etc/group, or a number")
 }
@@ -274,7 +274,7 @@ fn unix_mode(reader: &mut Reader<'_>, key: &str) -> u32 {
         u32::from_str_radix(text, 8)
             .ok()
             .filter(|mode| *mode <= 0o777)
-            .ok_or("is no set of permission bits")
+            .ok_or("is not a set of permission bits")
     };
     reader
         .parsed(key, parse, "write it in octal, like 0660")
@@ -293,7 +293,7 @@ pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Admin> {
 pub(super) fn admin_address(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     let parse = |text: &str| {
         text.parse::<SocketAddr>()
-            .map_err(|_no_address| "is no address")
+            .map_err(|_no_address| "is not a valid address")
     };
     let mend = reader
         .given("admin.address")

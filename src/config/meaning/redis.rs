@@ -140,11 +140,13 @@ fn places(reader: &mut Reader<'_>, sentinel: bool) -> Option<Vec<Place>> {
 /// The text isn't repeated in problems: it may hold a password.
 fn place(text: &str, sentinel: bool) -> Result<Place, (&'static str, &'static str)> {
     const MEND: &str = "write it like redis://redis:6379, or rediss://redis:6380 for TLS";
-    let url = text.parse::<Uri>().map_err(|_| ("holds no URL", MEND))?;
+    let url = text
+        .parse::<Uri>()
+        .map_err(|_| ("is not a valid URL", MEND))?;
     let tls = match url.scheme_str() {
         Some("redis" | "valkey") => false,
         Some("rediss" | "valkeys") => true,
-        Some(_) | None => return Err(("holds no URL of a Redis or Valkey", MEND)),
+        Some(_) | None => return Err(("is not the URL of a Redis or Valkey server", MEND)),
     };
     if url.authority().is_some_and(|it| it.as_str().contains('@')) {
         return Err((
@@ -155,13 +157,13 @@ fn place(text: &str, sentinel: bool) -> Result<Place, (&'static str, &'static st
     let host = url.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if !is_host(host) && host.parse::<IpAddr>().is_err() {
-        return Err(("holds no host", MEND));
+        return Err(("has no host", MEND));
     }
     let database = match url.path().trim_start_matches('/') {
         "" => 0,
         number => number.parse().map_err(|_| {
             (
-                "holds a path that is no number of a database",
+                "holds a path that is not a database number",
                 "leave the path off, or write it like redis://redis:6379/1",
             )
         })?,

@@ -82,7 +82,7 @@ fn selected(text: &str, stars: Stars) -> Result<Vec<Operation>, (&'static str, S
         let categories = Category::ALL.iter().map(|category| category.as_str());
         let names = all().map(Operation::name).chain(categories);
         let mend = did_you_mean(text, names, "`mfa-gateway routes` lists all operations");
-        return Err(("is no operation and no category", mend));
+        return Err(("is neither an operation nor a category", mend));
     }
     let matching: Vec<_> = all()
         .filter(|operation| pattern.matches(operation.name()))
@@ -158,7 +158,7 @@ fn extra_fields(reader: &mut Reader<'_>) -> Vec<String> {
         if field.is_empty() || field.chars().any(char::is_control) {
             reader.problem(
                 KEY,
-                "holds something that is no field name",
+                "holds something that is not a field name",
                 "write the name as it stands in the body",
             );
         } else if ["email", "recoverycode"].contains(&lower.as_str()) {

@@ -33,11 +33,11 @@ pub(super) fn read(reader: &mut Reader<'_>, collector: Option<Collector>) -> Tel
     let filter = log.parse::<LogFilter>();
     if let Some(slip) = slip {
         let mend = did_you_mean(slip, LEVELS, "write a level such as info, or module=level");
-        reader.problem(FILTER, format!("{slip:?} is no level"), mend);
+        reader.problem(FILTER, format!("{slip:?} is not a level"), mend);
     } else if let Err(error) = &filter {
         reader.problem(
             FILTER,
-            format!("is no filter: {error}"),
+            format!("is not a valid filter: {error}"),
             "write it like info or warn,mfa_gateway=debug",
         );
     }
@@ -46,7 +46,7 @@ pub(super) fn read(reader: &mut Reader<'_>, collector: Option<Collector>) -> Tel
         reader.obeyed(
             RUST_LOG,
             FILTER,
-            format!("{RUST_LOG} decides, and is no filter: {error}"),
+            format!("{RUST_LOG} decides, and is not a valid filter: {error}"),
             "write it like info or warn,mfa_gateway=debug",
         );
     }
@@ -90,7 +90,7 @@ pub(super) fn collector(reader: &mut Reader<'_>) -> Option<Collector> {
 fn base(text: &str) -> Result<Uri, (&'static str, &'static str)> {
     let url = text.parse::<Uri>().ok().filter(|_url| !text.contains('#'));
     let url = url.filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
-    let url = url.ok_or(("is no URL", "write it like http://collector:4318"))?;
+    let url = url.ok_or(("is not a valid URL", "write it like http://collector:4318"))?;
     if url.query().is_some() {
         return Err((
             "has a query",
@@ -140,9 +140,9 @@ mod tests {
     #[test]
     fn what_is_no_base_is_refused_with_the_mend() {
         for (written, what) in [
-            ("collector:4318", "is no URL"),
-            ("grpc://collector:4317", "is no URL"),
-            ("http://collector:4318/#a", "is no URL"),
+            ("collector:4318", "is not a valid URL"),
+            ("grpc://collector:4317", "is not a valid URL"),
+            ("http://collector:4318/#a", "is not a valid URL"),
             ("http://collector:4318/?a=b", "has a query"),
             ("http://collector:4318/v1/traces", "is one signal's URL"),
             ("http://u:p@collector:4318", "holds a user or password"),

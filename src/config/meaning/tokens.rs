@@ -1,4 +1,4 @@
-//! `[subject.user_token]` and `[kubernetes]`: whose tokens are believed.
+//! `[subject.user_token]` and `[kubernetes]`: whose tokens are trusted.
 
 use std::fs;
 
@@ -46,7 +46,7 @@ pub(super) fn user_token(
         "subject.user_token.require_mfa_within",
         |text| {
             let within = parse_duration(text).filter(|within| !within.is_zero());
-            within.ok_or("is no duration")
+            within.ok_or("is not a duration")
         },
         "write it like 10m",
     );
@@ -133,7 +133,7 @@ fn beside(reader: &mut Reader<'_>, issuer: &str) -> Option<KeySource> {
     if url.is_none() {
         reader.problem(
             ISSUER,
-            "is no https URL, and the keys are looked for below it",
+            "is not an https URL, and the keys are looked for below it",
             "write it as the tokens have it, such as https://acme.frontegg.com, or say in jwks_url where the keys are",
         );
     }
