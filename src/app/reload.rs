@@ -131,7 +131,12 @@ impl Configuration {
             self.taken.retain(|file| !file.is_identity());
             reloaded = Err(refusal);
         }
-        self.conclude(parts, vec![reloaded], Vec::new()).await;
+        // who asks is told in any case
+        self.refusals.clear();
+        match reloaded {
+            Ok(changed) => self.conclude(parts, Some(changed), Vec::new()).await,
+            Err(refusal) => self.conclude(parts, None, vec![refusal]).await,
+        }
     }
 
     /// Takes the files that have changed since they were taken. What was written into the
@@ -145,37 +150,45 @@ impl Configuration {
         if identities.is_empty() && files.is_empty() {
             return;
         }
-        let mut outcomes = Vec::new();
-        for (taken, files) in [
+        let (mut taken, mut refusals) = (Vec::new(), Vec::new());
+        for (outcome, files) in [
             (self.take_files(parts, keys(&files)).await, files),
             (self.take_identities(keys(&identities)).await, identities),
         ] {
-            match &taken {
-                Ok(nothing) if nothing.is_empty() => continue,
-                Ok(_keys) => {}
-                Err(_refusal) => now.retain(|file| !files.contains(file)),
+            match outcome {
+                Ok(keys) => taken.extend(keys),
+                Err(refusal) => {
+                    now.retain(|file| !files.contains(file));
+                    refusals.push(refusal);
+                }
             }
-            outcomes.push(taken);
         }
         self.taken = now;
-        let known = mem::take(&mut self.refusals);
-        self.conclude(parts, outcomes, known).await;
+        let taken = Some(taken).filter(|taken| !taken.is_empty());
+        self.conclude(parts, taken, refusals).await;
     }
 
-    /// Remembers what was refused, counts, and tells of what is news.
-    async fn conclude(&mut self, parts: &Parts, outcomes: Vec<Outcome>, known: Vec<Refusal>) {
-        let success = outcomes.iter().all(Result::is_ok);
+    /// Counts, and tells of what was taken and of what is refused for another reason than before.
+    async fn conclude(
+        &mut self,
+        parts: &Parts,
+        taken: Option<Vec<String>>,
+        refusals: Vec<Refusal>,
+    ) {
+        let success = refusals.is_empty();
         parts.metrics.config_reload_success.set(success.into());
-        self.refusals.clear();
-        for outcome in outcomes {
-            let is_news = outcome
-                .as_ref()
-                .err()
-                .is_none_or(|refusal| !known.contains(refusal));
-            if is_news {
-                tell(parts, &outcome).await;
+        if let Some(changed) = taken {
+            tracing::info!(?changed, "configuration reloaded");
+            let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+            record(parts, &Control::Reload { changed: &changed }).await;
+        }
+        let known = mem::replace(&mut self.refusals, refusals);
+        for refusal in &self.refusals {
+            if !known.contains(refusal) {
+                refusal.log();
+                let keys: Vec<&str> = refusal.keys.iter().map(String::as_str).collect();
+                record(parts, &Control::ReloadRefused { keys: &keys }).await;
             }
-            self.refusals.extend(outcome.err());
         }
     }
 
@@ -303,24 +316,8 @@ fn keys(files: &[Watched]) -> Vec<String> {
     files.iter().map(|file| file.key.clone()).collect()
 }
 
-/// Logs and records what became of a reload.
-async fn tell(parts: &Parts, reloaded: &Outcome) {
-    let keys = match reloaded {
-        Ok(keys) => keys,
-        Err(refusal) => &refusal.keys,
-    };
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let control = match reloaded {
-        Ok(_) => {
-            tracing::info!(changed = ?keys, "configuration reloaded");
-            Control::Reload { changed: &keys }
-        }
-        Err(refusal) => {
-            refusal.log();
-            Control::ReloadRefused { keys: &keys }
-        }
-    };
-    if parts.audit.control(&control).await.is_err() {
+async fn record(parts: &Parts, control: &Control<'_>) {
+    if parts.audit.control(control).await.is_err() {
         tracing::warn!("the reload is not in the audit log yet");
     }
 }

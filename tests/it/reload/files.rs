@@ -59,7 +59,10 @@ async fn the_admin_key_file_is_read_again_when_it_changes() {
         .await;
     let admin = Client::Tcp(rig.admin);
     let ask = async |key: &str| {
-        let call = Call::new(Method::GET, "/config").header("x-mfa-gateway-key", key);
+        // as if through a proxy, or being on this machine would do
+        let call = Call::new(Method::GET, "/config")
+            .header("x-forwarded-for", "203.0.113.7")
+            .header("x-mfa-gateway-key", key);
         admin.send(call).await.unwrap().status.as_u16()
     };
     assert_eq!(
