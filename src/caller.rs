@@ -16,18 +16,18 @@ mod tests;
 use std::{io, sync::Arc};
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     config::{self, KnownBy},
     jwt::{JwtError, ServiceAccountToken},
-    model::{CallerName, Proof, ServiceAccount, TenantId},
+    model::{CallerName, Proof, Repeated, ServiceAccount, TenantId, single},
     route::Operation,
 };
 
 /// The header that carries a caller's secret.
-pub const KEY_HEADER: &str = "x-mfa-gateway-key";
+pub const KEY_HEADER: HeaderName = HeaderName::from_static("x-mfa-gateway-key");
 
 /// The configured callers.
 #[derive(Debug)]
@@ -264,12 +264,7 @@ enum Shown<'a> {
 
 /// The one secret or token that a request shows, if it shows any.
 fn shown(headers: &HeaderMap) -> Result<Option<&HeaderValue>, CallerError> {
-    let mut keys = headers.get_all(KEY_HEADER).iter();
-    match (keys.next(), keys.next()) {
-        (None, _) => Ok(None),
-        (Some(only), None) => Ok(Some(only)),
-        (Some(_), Some(_)) => Err(CallerError::Unknown),
-    }
+    single(headers, &KEY_HEADER).map_err(|Repeated| CallerError::Unknown)
 }
 
 impl Caller {

@@ -30,9 +30,9 @@ pub(crate) struct Pace {
     pub(crate) forced: Duration,
 }
 
-/// A failed fetch is tried again after this, growing,
+/// The first pause before a failed fetch is tried again. Each is twice the one before.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-/// to this while there is no value at all, since requests wait for it.
+/// The longest such pause while there is no value at all, since requests wait for it.
 const LAST_RETRY_WITHOUT: Duration = Duration::from_secs(5);
 
 /// What the writer publishes. Values and errors are cloned, so both are to be cheap to clone.

@@ -46,7 +46,7 @@ pub enum StartError {
     /// A secret can't be read any more.
     #[error("{key} can't be read: {cause}")]
     Secret {
-        /// Which.
+        /// The key of the configuration that names it.
         key: &'static str,
         /// What the system said.
         #[source]

@@ -32,7 +32,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on signals are words, not ends.
+    /// Takes the signals over: from here on none of them ends the process by itself.
     ///
     /// # Errors
     /// Where the system refuses.

@@ -10,7 +10,7 @@ pub enum Control<'a> {
     CredentialBack,
     /// The environment's credential could not be renewed.
     CredentialFailed {
-        /// Why.
+        /// Why the exchange failed.
         error: &'a str,
     },
     /// The gateway takes no new connections and finishes what it has.
@@ -21,7 +21,7 @@ pub enum Control<'a> {
         email: &'a str,
         /// Who asked.
         by: &'a str,
-        /// Why.
+        /// Why the store could not be told.
         error: &'a str,
     },
     /// Somebody forgives an email its attempts.
@@ -33,14 +33,14 @@ pub enum Control<'a> {
     },
     /// An output takes records again.
     OutputBack {
-        /// Its name.
+        /// The output's name.
         output: &'a str,
     },
     /// An output takes no records.
     OutputLost {
-        /// Its name.
+        /// The output's name.
         output: &'a str,
-        /// Why.
+        /// Why the last record did not get through.
         error: &'a str,
     },
     /// The configuration was read again and is in force.
@@ -68,7 +68,7 @@ pub enum Control<'a> {
     StoreBack,
     /// The shared store of the limits can't be reached.
     StoreLost {
-        /// Why.
+        /// Why the last call failed.
         error: &'a str,
     },
 }

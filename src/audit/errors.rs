@@ -19,9 +19,9 @@ pub enum OpenError {
     /// None of the outputs can be opened; the last one's cause.
     #[error("{} can't be opened for the audit log: {cause}; name another audit.output, or see to its folder and permissions", output.display())]
     NoOutput {
-        /// Which output.
+        /// The output's name.
         output: PathBuf,
-        /// Why.
+        /// What the system said.
         #[source]
         cause: io::Error,
     },

@@ -38,6 +38,7 @@ use crate::{
     client_ip::X_FORWARDED_FOR,
     config::Loaded,
     gateway::{Services, is_cross_site, is_loopback, one_host},
+    model::single,
     telemetry::metrics::Readings,
 };
 
@@ -74,7 +75,7 @@ pub struct AdminState {
 pub struct Key(digest::Digest);
 
 impl Key {
-    /// Of this secret.
+    /// Keeps the digest of the key alone.
     #[must_use]
     pub fn new(secret: &SecretString) -> Self {
         Self(digest::digest(
@@ -167,10 +168,9 @@ impl AdminState {
     }
 
     fn holds_key(&self, request: &Request<Incoming>) -> bool {
-        let mut shown = request.headers().get_all(KEY_HEADER).iter();
-        match (&*self.key.borrow(), shown.next(), shown.next()) {
-            (Some(key), Some(shown), None) => key.is(shown.as_bytes()),
-            (_, _, _) => false,
+        match (&*self.key.borrow(), single(request.headers(), &KEY_HEADER)) {
+            (Some(key), Ok(Some(shown))) => key.is(shown.as_bytes()),
+            (_, _) => false,
         }
     }
 

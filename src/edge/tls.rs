@@ -45,15 +45,15 @@ pub enum IdentityError {
     /// A file can't be read as PEM, or holds no CA.
     #[error("can't read {file}: {cause}")]
     File {
-        /// Which.
+        /// The file's path.
         file: PathBuf,
-        /// Why.
+        /// What the system or the PEM parser said.
         cause: String,
     },
     /// Certificate and key don't go together, or aren't fit for use.
     #[error("{} with {}: {cause}", files.certificate_file.display(), files.private_key_file.display())]
     Pair {
-        /// Which.
+        /// Both files, and the CA's.
         files: Box<ListenTls>,
         /// What rustls said.
         #[source]

@@ -21,6 +21,7 @@ use super::headers::{self, PrivateHeaders};
 use crate::{
     client_ip::{Disagreement, Source},
     config::{Bind, Listen, TrustedProxies},
+    model::{Repeated, single},
 };
 
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -135,11 +136,9 @@ impl Entrance {
     }
 
     fn check_host(&self, head: &Parts) -> Result<(), EntranceError> {
-        let mut fields = head.headers.get_all(header::HOST).iter();
-        let only = match (fields.next(), fields.next(), head.uri.authority()) {
-            (Some(only), None, None) => Some(only),
-            (_, _, _) => None,
-        };
+        let field = single(&head.headers, &header::HOST);
+        let field = field.map_err(|Repeated| EntranceError::HostMissing)?;
+        let only = field.filter(|_host| head.uri.authority().is_none());
         if only.is_some() && only == self.usual.get() {
             return Ok(());
         }
@@ -204,16 +203,11 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 
 /// The one host that a request names, without its port (RFC 9112 3.2, RFC 9113 8.3.1).
 pub(crate) fn one_host(uri: &Uri, headers: &HeaderMap) -> Result<String, EntranceError> {
-    let mut fields = headers.get_all(header::HOST).iter();
-    let field = match (fields.next(), fields.next()) {
-        (None, _) => None,
-        (Some(only), None) => Some(
-            only.to_str()
-                .ok()
-                .and_then(|text| text.parse::<Authority>().ok())
-                .ok_or(EntranceError::HostMissing)?,
-        ),
-        (Some(_), Some(_)) => return Err(EntranceError::HostMissing),
+    let field = single(headers, &header::HOST).map_err(|Repeated| EntranceError::HostMissing)?;
+    let read = |field: &HeaderValue| field.to_str().ok()?.parse::<Authority>().ok();
+    let field = match field {
+        None => None,
+        Some(field) => Some(read(field).ok_or(EntranceError::HostMissing)?),
     };
     let authority = match (uri.authority(), &field) {
         (Some(target), Some(field)) if target != field => return Err(EntranceError::HostMissing),

@@ -26,7 +26,7 @@ pub struct Finish<T: Send + 'static> {
 pub struct Begun(Arc<AtomicBool>);
 
 impl Begun {
-    /// From now on it is finished.
+    /// From here on the work is done to its end, whoever still waits for it.
     pub fn say(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -5,6 +5,7 @@
 use http::{HeaderMap, HeaderName, header};
 
 use super::entrance::{EntranceError, SEC_FETCH_SITE};
+use crate::model::{Repeated, single};
 
 /// Headers that go on as they come, of which there can be only one. Those that are read are
 /// counted where that is done.
@@ -58,9 +59,7 @@ impl PrivateHeaders {
 /// Of a doubled header the vendor might read one and we the other.
 pub(super) fn check_single(headers: &HeaderMap) -> Result<(), EntranceError> {
     for name in &SINGLE {
-        if headers.get_all(name).iter().nth(1).is_some() {
-            return Err(EntranceError::HeaderDoubled(name.as_str()));
-        }
+        single(headers, name).map_err(|Repeated| EntranceError::HeaderDoubled(name.as_str()))?;
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ pub enum FetchError {
     /// A file can't be read.
     #[error("{} can't be read: {cause}", path.display())]
     File {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
         /// What the system says.
         cause: io::Error,
@@ -69,7 +69,7 @@ pub enum FetchError {
     /// What was found has no keys.
     #[error("{place}: {cause}")]
     Keys {
-        /// Where.
+        /// The URL or path that they were looked for at.
         place: Box<str>,
         /// What is wrong with it.
         cause: KeySetError,
@@ -112,9 +112,9 @@ const LONGEST: usize = 256 * 1024;
 /// How often a file is looked at. Kubernetes takes up to a minute to bring a new one.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Where the API server tells of itself (OpenID Connect Discovery 1.0),
+/// Where an API server tells of itself (OpenID Connect Discovery 1.0).
 const DISCOVERY: &str = "/.well-known/openid-configuration";
-/// and where it always has its keys.
+/// Where an API server always has its keys.
 const CLUSTER_KEYS: &str = "/openid/v1/jwks";
 
 impl Place {

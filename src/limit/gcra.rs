@@ -69,7 +69,7 @@ impl Rate {
 /// What an attempt took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Charged {
-    /// When.
+    /// When it was charged.
     at: u64,
     /// Each quota's time right after it.
     pub(super) times: [u64; MOST_QUOTAS],

@@ -25,9 +25,9 @@ use super::{
 
 /// Keys of a full shard, so that growing or sweeping it is a matter of microseconds.
 const SHARD: usize = 4_096;
-/// Shards of a limit with many keys: these for a million of them,
+/// The shards of a limit with up to a million keys.
 const LEAST_SHARDS: usize = 256;
-/// and at most as many as a key's bits tell apart.
+/// The most shards of a limit: as many as a key's bits tell apart.
 const MOST_SHARDS: usize = 1 << 16;
 
 /// Shared buckets over all shards.

@@ -15,6 +15,7 @@ mod quota;
 mod region;
 mod service_account;
 mod signature;
+mod single;
 
 pub use deadline::{Alarm, Deadline, Elapsed};
 pub use email::{CanonicalEmail, EmailError, EmailKey, Subaddress};
@@ -27,3 +28,4 @@ pub use quota::Quota;
 pub use region::{Region, UnknownRegion};
 pub use service_account::{ServiceAccount, ServiceAccountError};
 pub use signature::Signature;
+pub use single::{Repeated, single};

@@ -77,7 +77,7 @@ pub enum FieldKind {
 /// One field of an operation's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// Its name in the JSON object.
     pub name: &'static str,
     /// What it must be where it is.
     pub kind: FieldKind,

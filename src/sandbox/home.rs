@@ -34,7 +34,7 @@ pub enum HomeError {
     /// A file or the folder itself.
     #[error("{}: {cause}", path.display())]
     File {
-        /// Which.
+        /// The file's or folder's path.
         path: PathBuf,
         /// What the system said.
         #[source]

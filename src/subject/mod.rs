@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName};
 use crate::{
     config::{Subject as Rules, SubjectFrom},
     jwt::{JwtError, StepUp, StepUpError, UserToken},
-    model::{TenantId, UserId},
+    model::{Repeated, TenantId, UserId, single},
     route::{Category, Facts, Operation, SubjectRule},
 };
 
@@ -252,13 +252,12 @@ impl<T> Claim<T> {
         name: &HeaderName,
         parse: impl Fn(&http::HeaderValue) -> Option<T>,
     ) -> Self {
-        let mut values = headers.get_all(name).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Self::Unknown(Source::Header(name.clone())),
-            (Some(only), None) => {
+        match single(headers, name) {
+            Ok(None) => Self::Unknown(Source::Header(name.clone())),
+            Ok(Some(only)) => {
                 parse(only).map_or_else(|| Self::Malformed(name.clone()), Self::Known)
             }
-            (Some(_), Some(_)) => Self::Malformed(name.clone()),
+            Err(Repeated) => Self::Malformed(name.clone()),
         }
     }
 

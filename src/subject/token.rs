@@ -11,6 +11,7 @@ use super::{Spoken, SubjectError};
 use crate::{
     config::UserToken as Rules,
     jwt::{StepUp, UserToken},
+    model::{Repeated, single},
     route::{Audited, Category, Facts, Operation, SubjectRule},
 };
 
@@ -36,12 +37,8 @@ pub fn is_asked_for(facts: &Facts, rules: &Rules, headers: &HeaderMap) -> bool {
 /// # Errors
 /// [`SubjectError::TokenMissing`], [`SubjectError::NotBearer`].
 pub fn bearer(headers: &HeaderMap) -> Result<&str, SubjectError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let only = match (values.next(), values.next()) {
-        (None, _) => return Err(SubjectError::TokenMissing),
-        (Some(only), None) => only,
-        (Some(_), Some(_)) => return Err(SubjectError::NotBearer),
-    };
+    let only = single(headers, &AUTHORIZATION).map_err(|Repeated| SubjectError::NotBearer)?;
+    let only = only.ok_or(SubjectError::TokenMissing)?;
     after_scheme(only).ok_or(SubjectError::NotBearer)
 }
 

@@ -34,9 +34,9 @@ use super::{
 };
 use crate::net::Stream;
 
-/// A connection is asked after this whether it is still there,
+/// Between two times that a connection is asked whether it is still there.
 const PING: Duration = Duration::from_secs(15);
-/// and has this long to say so.
+/// How long it has to say so.
 const PONG: Duration = Duration::from_secs(10);
 
 /// Bytes of one answer that may come before some of them are read: all that are taken of one.

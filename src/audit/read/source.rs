@@ -61,9 +61,9 @@ impl fmt::Display for Input {
 #[derive(Debug, thiserror::Error)]
 #[error("{input} can't be read: {cause}")]
 pub struct ReadError {
-    /// Which.
+    /// The file, or standard input.
     pub input: Input,
-    /// Why.
+    /// What the system said.
     #[source]
     pub cause: io::Error,
 }

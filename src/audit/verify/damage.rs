@@ -44,7 +44,7 @@ impl Damage {
 pub struct Bad {
     /// What was done.
     pub damage: Damage,
-    /// Where.
+    /// In which input; `None` where none was given.
     pub input: Option<Input>,
     /// In which of its lines, from 1; 0: none of them.
     pub line: u64,

@@ -22,9 +22,9 @@ use super::{
     scripts::Scripts,
 };
 
-/// A store that is away is tried again after this, growing,
+/// The first pause before a store that is away is tried again. Each is twice the one before.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// to this. A connection that was good for longer begins anew.
+/// The longest such pause. After a connection that was good for longer they begin anew.
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// Between two looks at a connection that nobody may be using.
 const LOOK: Duration = Duration::from_secs(1);

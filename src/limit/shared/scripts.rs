@@ -56,7 +56,7 @@ pub(in crate::limit) enum Said {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::limit) struct Answer {
     pub(in crate::limit) said: Said,
-    /// When.
+    /// When it was charged, by the store's clock, in microseconds since 1970.
     pub(in crate::limit) at: u64,
     pub(in crate::limit) life: u64,
     pub(in crate::limit) times: [u64; MOST_QUOTAS],

@@ -114,7 +114,7 @@ pub enum StartError {
     /// The address can't be listened on.
     #[error("the sandbox's vendor can't listen on {address}")]
     Listen {
-        /// Where.
+        /// The address that is taken, or not this machine's.
         address: SocketAddr,
         /// Why not.
         source: io::Error,

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::model::single;
+
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The bits of the flags that mean something: sampled, and that the trace's id is random.
@@ -19,12 +21,7 @@ pub(super) struct Context {
 impl Context {
     /// The caller's span, where it named one and one only.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(TRACEPARENT).iter();
-        let value = values.next()?;
-        if values.next().is_some() {
-            return None;
-        }
-        Self::parse(value.as_bytes())
+        Self::parse(single(headers, &TRACEPARENT).ok()??.as_bytes())
     }
 
     /// `version-trace-span-flags`, in lower-case hexadecimal. A version that is not known yet may

@@ -12,9 +12,9 @@ use crate::{
     route::Operation,
 };
 
-/// Says that a span tells where its parent is,
+/// The flag of a span that tells whether its parent is in another process.
 const PARENT_KNOWN: u32 = 0x100;
-/// and that it is in another process.
+/// The flag of one whose parent is.
 const PARENT_ELSEWHERE: u32 = 0x200;
 /// The convention's word for an error that has no other.
 const OTHER: &str = "_OTHER";
