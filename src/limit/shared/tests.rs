@@ -27,7 +27,10 @@ use super::{
     },
     *,
 };
-use crate::config::{HostPort, Servers, SharedStore, Store as StoreSetting};
+use crate::{
+    config::{HostPort, Servers, SharedStore, Store as StoreSetting},
+    model::CanonicalEmail,
+};
 
 #[path = "../../../tests/it/support/redis.rs"]
 #[expect(clippy::print_stderr, dead_code, reason = "the integration tests' too")]
@@ -287,15 +290,8 @@ fn who_leaves_during_a_decision_is_not_charged() {
                 "nothing is known before the store has answered"
             );
         }
-        let whole = async {
-            while limiter.standing(&a).await.unwrap()[0].remaining < 5 {
-                tokio::task::yield_now().await;
-            }
-        };
         // the last of them may still be under way
-        tokio::time::timeout(Duration::from_secs(20), whole)
-            .await
-            .unwrap();
+        until_nothing_is_counted(&limiter, &a).await;
     });
 }
 
@@ -326,15 +322,19 @@ fn who_leaves_once_the_decision_is_made_is_not_charged() {
         }
         assert_eq!(limiter.standing(&a).await.unwrap()[0].remaining, 4);
         drop(asking);
-        let whole = async {
-            while limiter.standing(&a).await.unwrap()[0].remaining < 5 {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), whole)
-            .await
-            .unwrap();
+        until_nothing_is_counted(&limiter, &a).await;
     });
+}
+
+async fn until_nothing_is_counted(limiter: &TestLimiter, email: &CanonicalEmail) {
+    let whole = async {
+        while limiter.standing(email).await.unwrap()[0].remaining < 5 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), whole)
+        .await
+        .unwrap();
 }
 
 async fn futures_poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
