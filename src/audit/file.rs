@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use rustix::{
-    fs::{AtFlags, StatxFlags, statx},
+    fs::{AtFlags, StatxFlags, fstatfs, statx},
     io::Errno,
 };
 
@@ -38,8 +38,23 @@ pub(super) struct LogFile {
     begun: SystemTime,
     /// Whether its name is known to be on the disk.
     named: bool,
+    /// Whether an append may take as long as somebody else likes.
+    may_hang: bool,
     rules: Rules,
 }
+
+/// File systems whose server, or program, answers when it does: `linux/magic.h` has their numbers.
+const OF_OTHERS: [u32; 9] = [
+    0x0000_517b, // SMB
+    0x0000_6969, // NFS
+    0x00c3_6400, // Ceph
+    0x0102_1997, // 9P
+    0x0bd0_0bd0, // Lustre
+    0x5346_414f, // AFS
+    0x6573_5546, // FUSE
+    0xfe53_4d42, // SMB 2
+    0xff53_4d42, // CIFS
+];
 
 impl LogFile {
     /// Opens or makes the file, and moves an unfinished last line out of it.
@@ -62,6 +77,7 @@ impl LogFile {
         }
         let file = Self {
             path: path.to_owned(),
+            may_hang: is_of_others(fstatfs(&file)?.f_type),
             file,
             length,
             limit: rules.rotate_size.unwrap_or(u64::MAX),
@@ -85,8 +101,9 @@ impl LogFile {
         self.rules = rules;
     }
 
+    /// Whether an append is no wait.
     pub(super) const fn is_prompt(&self) -> bool {
-        matches!(self.rules.durability, Durability::Written)
+        matches!(self.rules.durability, Durability::Written) && !self.may_hang
     }
 
     pub(super) const fn is_fresh(&self) -> bool {
@@ -225,6 +242,12 @@ impl State {
     }
 }
 
+fn is_of_others(file_system: impl TryInto<u32>) -> bool {
+    file_system
+        .try_into()
+        .is_ok_and(|number| OF_OTHERS.contains(&number))
+}
+
 /// When a file's first line was written; a file without any begins now.
 fn begun(first: &[u8]) -> SystemTime {
     let written = time_of(first).map(Duration::from_millis);
@@ -295,4 +318,19 @@ fn set_aside(path: &Path, file: &File, torn: &[u8]) -> io::Result<String> {
         "the audit file's last line was unfinished and is set aside"
     );
     Ok(aside.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_serves_requests_appends_to_no_file_of_somebody_elses() {
+        assert!(is_of_others(rustix::fs::NFS_SUPER_MAGIC));
+        assert!(is_of_others(0x6573_5546_i64), "FUSE");
+        assert!(is_of_others(0xfe53_4d42_u64), "SMB");
+        for local in [0xef53, 0x0102_1994, 0x794c_7630, 0x5846_5342] {
+            assert!(!is_of_others(local), "{local:x}");
+        }
+    }
 }
