@@ -27,7 +27,10 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::timeouts::{Activity, Busy, ConnectionError, End, FAREWELL, Watchdog, WhenIdle, Work};
+use super::{
+    memory::give_back_soon,
+    timeouts::{Activity, Busy, ConnectionError, End, FAREWELL, Watchdog, WhenIdle, Work},
+};
 use crate::{
     gateway::{Body, Finish},
     model::Deadline,
@@ -142,6 +145,7 @@ where
         }
         // What has come and is no whole request comes again. A copy, as there are 8 KiB around it.
         io.prefix = Bytes::copy_from_slice(&parts.read_buf);
+        give_back_soon();
     }
 }
 

@@ -6,7 +6,8 @@
 //! 4. `proxy`: whom it is passed on for, where the listener stands behind proxies
 //! 5. `tls`, `certificate`: its handshake, and whom its certificate names
 //! 6. `http`: its version of HTTP; each request goes to [`crate::gateway`]
-//! 7. `timeouts`: how long it may keep us waiting, from its first byte to its last
+//! 7. `timeouts`: how long it may keep us waiting, from its first byte to its last; `memory`: what
+//!    it gives back while it is parked
 //! 8. `drain`: its end, when all are to end
 //!
 //! `admin` is the listener for operators. What a request may do is not decided here.
@@ -16,6 +17,7 @@ mod certificate;
 mod drain;
 mod http;
 mod listen;
+mod memory;
 pub(crate) mod proxy;
 mod rules;
 mod serve;
