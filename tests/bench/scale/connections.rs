@@ -24,8 +24,9 @@ const MANY: usize = 10_000;
 /// connection to the vendor, which counts against the limit of open files here and there.
 const AT_ONCE: usize = 1_000;
 
-/// The gateway puts a connection to rest two seconds after its last answer.
-const PUT_TO_REST: Duration = Duration::from_secs(4);
+/// The gateway parks a connection two seconds after its last answer, and gives back what that frees
+/// three seconds later.
+const PARKED: Duration = Duration::from_secs(8);
 
 /// Of this process: a socket each, and something for all else.
 const FILES: usize = MANY + AT_ONCE + 500;
@@ -89,7 +90,7 @@ async fn memory(world: &World, report: &mut Report) {
     send(&target, number).await;
     let before = Memory::at_rest(&gateway).await;
     let held = hold(&target, number).await;
-    sleep(PUT_TO_REST).await;
+    sleep(PARKED).await;
     let after = Memory::at_rest(&gateway).await;
     assert!(
         held.iter().all(|sender| sender.is_ready()),
