@@ -2,7 +2,7 @@
 //!
 //! For each HTTP/1.1 connection hyper keeps two buffers of 8 KiB and the state of a message. Here
 //! it has them only while there are requests: before the first, and soon after the last, a
-//! connection is a socket and a timer. Ten thousand that are idle take a third of the memory
+//! connection is a socket and a timer. Ten thousand that are idle take a fraction of the memory
 //! (`tests/bench/README.md`). HTTP/2 connections are few, as each carries many requests.
 
 #[cfg(test)]
