@@ -1,6 +1,6 @@
 //! One thread's way to the shared store, and what is asked over it.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use redis::{Cmd, RedisResult};
 use tokio::{
@@ -76,7 +76,8 @@ impl StoreLink {
             let unclaimed = charged.map(|charged| Unclaimed {
                 link,
                 asks,
-                charged: Some(charged),
+                charged,
+                claimed: false,
             });
             drop(answer.send(unclaimed));
         }));
@@ -176,20 +177,25 @@ impl StoreLink {
 struct Unclaimed {
     link: StoreLink,
     asks: Arc<[Ask]>,
-    charged: Option<Charged>,
+    charged: Charged,
+    claimed: bool,
 }
 
 impl Unclaimed {
     fn claim(mut self) -> Charged {
-        self.charged.take().unwrap_or_default()
+        self.claimed = true;
+        mem::take(&mut self.charged)
     }
 }
 
 impl Drop for Unclaimed {
     fn drop(&mut self) {
+        if self.claimed {
+            return;
+        }
         // without a runtime the process is ending
-        if let (Some(charged), Ok(runtime)) = (self.charged.take(), Handle::try_current()) {
-            let (link, receipts) = (self.link.clone(), receipts(&self.asks, &charged));
+        if let Ok(runtime) = Handle::try_current() {
+            let (link, receipts) = (self.link.clone(), receipts(&self.asks, &self.charged));
             drop(runtime.spawn(async move { link.give_back(&receipts).await }));
         }
     }
