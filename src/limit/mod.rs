@@ -97,7 +97,8 @@ pub enum LimitsError {
 }
 
 /// All limits, and what they have counted. Other quotas make another limiter, see
-/// [`Limiter::reload`]; whoever holds this one finishes with it.
+/// [`Limiter::reload`]; whoever holds this one finishes with it. Clones share what is counted.
+#[derive(Clone)]
 pub struct Limiter<C: Clock = DefaultClock> {
     client: Policy,
     code: Policy,
@@ -217,21 +218,8 @@ impl<C: Clock> Limiter<C> {
         C: Clone,
     {
         Self {
-            client: self.client.clone(),
-            code: self.code.clone(),
-            email: self.email.clone(),
-            email_client: self.email_client.clone(),
-            send: self.send.clone(),
-            upstream: self.upstream.clone(),
-            upstream_share: self.upstream_share.clone(),
             link,
-            on_store_failure: self.on_store_failure,
-            pauses: Arc::clone(&self.pauses),
-            room: Arc::clone(&self.room),
-            subaddress: self.subaddress,
-            keys: self.keys.clone(),
-            clock: self.clock.clone(),
-            start: self.start,
+            ..self.clone()
         }
     }
 
@@ -276,7 +264,10 @@ impl<C: Clock> Limiter<C> {
                     charge.add(policy.limit, key, Decision::Admitted, left, Some(taken));
                 }
                 Answer::Refused { retry_after } => match policy.mode {
-                    Mode::Enforce => return Err(Self::refuse(policy, retry_after, &charge)),
+                    Mode::Enforce => {
+                        let limit = policy.limit;
+                        return Err(Self::refuse(limit, Some(policy), retry_after, &charge));
+                    }
                     Mode::Observe => charge.add(policy.limit, key, Decision::Observed, 0, None),
                 },
             }
@@ -348,27 +339,24 @@ impl<C: Clock> Limiter<C> {
         left: Duration,
         charge: &Charge<C>,
     ) -> Box<Refusal> {
-        let mut decisions = *charge.decisions();
-        decisions.add(Limit::Upstream, Decision::Refused);
-        charge.give_back_here();
-        Box::new(Refusal {
-            limit: Limit::Upstream,
-            retry_after: left,
-            announced: self
-                .policy(Limit::Upstream, operation)
-                .and_then(|policy| policy.announced.clone()),
-            decisions,
-        })
+        let policy = self.policy(Limit::Upstream, operation);
+        Self::refuse(Limit::Upstream, policy, left, charge)
     }
 
-    fn refuse(policy: &Policy, retry_after: Duration, charge: &Charge<C>) -> Box<Refusal> {
+    /// What was charged by then is given back. A pause needs no policy.
+    fn refuse(
+        limit: Limit,
+        policy: Option<&Policy>,
+        retry_after: Duration,
+        charge: &Charge<C>,
+    ) -> Box<Refusal> {
         let mut decisions = *charge.decisions();
-        decisions.add(policy.limit, Decision::Refused);
+        decisions.add(limit, Decision::Refused);
         charge.give_back_here();
         Box::new(Refusal {
-            limit: policy.limit,
+            limit,
             retry_after,
-            announced: policy.announced.clone(),
+            announced: policy.and_then(|policy| policy.announced.clone()),
             decisions,
         })
     }

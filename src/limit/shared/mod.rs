@@ -116,7 +116,7 @@ impl<C: Clock> Limiter<C> {
                 Said::Observed => charge.add(policy.limit, *key, Decision::Observed, 0, None),
                 Said::No => {
                     let wait = Duration::from_micros(charged.wait);
-                    return Err(Self::refuse(policy, wait, &charge).into());
+                    return Err(Self::refuse(policy.limit, Some(policy), wait, &charge).into());
                 }
             }
         }
