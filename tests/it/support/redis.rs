@@ -88,18 +88,21 @@ impl Redis {
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
         let given = arguments.iter().map(|&argument| argument.to_owned());
         let arguments: Vec<_> = file(&folder).into_iter().chain(given).collect();
-        let child = spawn(program, port, &arguments, &folder);
-        let redis = Self {
-            child,
+        let port = free_port();
+        let mut redis = Self {
+            child: spawn(program, port, &arguments, &folder),
             program,
             arguments,
             port,
             folder,
         };
-        redis.wait();
+        // somebody may have taken the port meanwhile, or the one that a cluster's node takes too
+        while !redis.comes_up() {
+            redis.port = free_port();
+            redis.child = spawn(program, redis.port, &redis.arguments, &redis.folder);
+        }
         Some(redis)
     }
 
@@ -125,7 +128,7 @@ impl Redis {
     pub(crate) fn restart(&mut self) {
         self.kill();
         self.child = spawn(self.program, self.port, &self.arguments, &self.folder);
-        self.wait();
+        assert!(self.comes_up(), "the server's port is taken");
     }
 
     /// Says a command and gives the answer, nested ones in a row.
@@ -133,12 +136,20 @@ impl Redis {
         say(self.port, words).unwrap()
     }
 
-    fn wait(&self) {
+    /// Waits until it answers; `false` where it ended instead. Another's answer is not its own.
+    fn comes_up(&mut self) -> bool {
         let began = Instant::now();
-        while say(self.port, &["PING"]).is_err() {
+        let process = format!("process_id:{}\r\n", self.child.id());
+        let answers =
+            |port| say(port, &["INFO", "server"]).is_ok_and(|info| info[0].contains(&process));
+        while !answers(self.port) {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
             assert!(began.elapsed() < PATIENCE, "the server does not come up");
             std::thread::yield_now();
         }
+        true
     }
 
     fn signal(&self, signal: Signal) {
