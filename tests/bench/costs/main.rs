@@ -105,6 +105,7 @@ async fn measure(options: &Options) -> Samples {
         }
         let configuration = variant.configuration(&world, redis.as_ref());
         let gateway = Gateway::start(variant.name, &configuration, &[]).await;
+        variant.prepare(&world, gateway.address).await;
         contenders.push(Contender { variant, gateway });
     }
     let span = Duration::from_secs_f64(options.seconds);
@@ -127,6 +128,9 @@ async fn measure(options: &Options) -> Samples {
         if contender.variant.is_synced() {
             samples.note(records_a_sync(contender.variant, &world, span).await);
         }
+    }
+    for contender in contenders {
+        contender.gateway.end().await;
     }
     samples
 }

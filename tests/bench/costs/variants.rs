@@ -17,7 +17,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use crate::{
     redis::Redis,
     support::{
-        load::{Connections, Make, Target},
+        load::{Connections, Make, Target, ask, connect},
         process::Configuration,
         world::{LOAD, RIGHT, World},
     },
@@ -35,6 +35,8 @@ pub(crate) struct Variant {
     way: Way,
     audit: Audit,
     store: Store,
+    /// HTTP/2 to the vendor.
+    http2: bool,
 }
 
 /// What is asked.
@@ -50,6 +52,8 @@ enum Ask {
     DevicesByTokens,
     /// A recovery with a wrong code: charged.
     Guess,
+    /// The same for an email that has no attempts left: refused by the gateway.
+    Refused,
 }
 
 /// How the load reaches the gateway.
@@ -91,12 +95,15 @@ const PLAIN: Variant = Variant {
     way: Way::Plain,
     audit: Audit::Written,
     store: Store::Memory,
+    http2: false,
 };
 
 /// The table, in the order in which it is shown.
 #[rustfmt::skip]
 pub(crate) const VARIANTS: &[Variant] = &[
     PLAIN,
+    Variant { name: "http2", against: Some("plain"), what: "HTTP/2 to the vendor", http2: true, ..PLAIN },
+    Variant { name: "refused", against: Some("plain"), what: "no attempts left: a refusal, and its record", ask: Ask::Refused, ..PLAIN },
     Variant { name: "redis", against: Some("plain"), what: "limits in a Redis on this machine: one script call", store: Store::Redis, ..PLAIN },
     Variant { name: "accepted", what: "the right recovery code: charged, then cleared", ask: Ask::Accepted, ..PLAIN },
     Variant { name: "redis-accepted", against: Some("accepted"), what: "the same in Redis: a script call and a DEL", ask: Ask::Accepted, store: Store::Redis, ..PLAIN },
@@ -113,7 +120,8 @@ pub(crate) const VARIANTS: &[Variant] = &[
     Variant { name: "audit-synced", against: Some("audit-null"), what: "records on the disk before the next step, chained", audit: Audit::Synced, ..PLAIN },
 ];
 
-/// The same in all: as many quotas as by default, and none that is ever reached.
+/// The same in all: as many quotas as by default, and none that is ever reached. An email's
+/// stand in [`Variant::email_attempts`].
 const COMMON: &str = r#"
 listen.address = "127.0.0.1:0"
 listen.trusted_proxies = ["127.0.0.1/32"]
@@ -121,11 +129,11 @@ listen.idle_timeout = "1h"
 admin.address = ""
 telemetry.log_format = "json"
 limits.key = "no secret: what is measured here is thrown away"
-limits.email.quotas = [{ attempts = 1_000_000, per = "1s" }, { attempts = 1_000_000, per = "1d" }]
 limits.email_client.quotas = [{ attempts = 900_000, per = "1s" }, { attempts = 900_000, per = "1d" }]
 limits.client.quotas = [{ attempts = 1_000_000, per = "1s" }]
 limits.upstream.recover = { attempts = 1_000_000, per = "1s" }
 audit.key = "no secret: what is measured here is thrown away"
+audit.collapse = 0
 "#;
 
 impl Variant {
@@ -167,10 +175,14 @@ frontegg.auth_url = \"{auth}\"
 frontegg.ca_file = \"{ca}\"
 frontegg.client_id = \"{CLIENT_ID}\"
 frontegg.api_key = \"{SECRET}\"
+frontegg.http2 = {http2}
 audit.output = \"{audit}\"
 audit.durability = \"{durability}\"
 audit.chain = {chain}
+limits.email.quotas = [{{ attempts = 1_000_000, per = \"1s\" }}, {{ attempts = {attempts}, per = \"1d\" }}]
 ",
+            http2 = self.http2,
+            attempts = self.email_attempts(),
             identity = world.identity_url,
             auth = world.stand_in.auth_url(),
             ca = path("vendor-ca.pem"),
@@ -208,6 +220,24 @@ audit.chain = {chain}
         }
     }
 
+    /// How often one email may be tried in a day.
+    fn email_attempts(&self) -> u32 {
+        if self.ask == Ask::Refused {
+            1
+        } else {
+            1_000_000
+        }
+    }
+
+    /// Spends the one attempt, where all that follow are to be refused.
+    pub(crate) async fn prepare(&self, world: &World, address: SocketAddr) {
+        if self.ask == Ask::Refused {
+            let make = self.make(world, Connections::Kept);
+            let (mut sender, _resumed) = connect(address, None).await;
+            ask(&mut sender, make(0), StatusCode::BAD_REQUEST).await;
+        }
+    }
+
     pub(crate) fn target(&self, world: &World, address: SocketAddr) -> Target {
         let connections = match self.way {
             Way::MutualTls | Way::Plain => Connections::Kept,
@@ -221,6 +251,7 @@ audit.chain = {chain}
             make: self.make(world, connections),
             status: match self.ask {
                 Ask::Guess => StatusCode::BAD_REQUEST,
+                Ask::Refused => StatusCode::TOO_MANY_REQUESTS,
                 Ask::Accepted | Ask::Devices | Ask::DevicesByToken | Ask::DevicesByTokens => {
                     StatusCode::OK
                 }
@@ -241,15 +272,16 @@ audit.chain = {chain}
 
     fn make(&self, world: &World, connections: Connections) -> Make {
         let operation = match self.ask {
-            Ask::Accepted | Ask::Guess => Operation::Recover,
+            Ask::Accepted | Ask::Guess | Ask::Refused => Operation::Recover,
             Ask::Devices | Ask::DevicesByToken | Ask::DevicesByTokens => Operation::UserDevices,
         };
         let ask = self.ask;
+        let emails = if ask == Ask::Refused { 1 } else { 100_000 };
         let code = if ask == Ask::Accepted { RIGHT } else { "wrong" };
         let tokens = match ask {
             Ask::DevicesByToken => vec![world.token(0)],
             Ask::DevicesByTokens => world.many_tokens(),
-            Ask::Accepted | Ask::Devices | Ask::Guess => Vec::new(),
+            Ask::Accepted | Ask::Devices | Ask::Guess | Ask::Refused => Vec::new(),
         };
         Arc::new(move |number| {
             let mut request = Request::builder()
@@ -261,10 +293,10 @@ audit.chain = {chain}
                 request = request.header(CONNECTION, "close");
             }
             match ask {
-                Ask::Accepted | Ask::Guess => {
+                Ask::Accepted | Ask::Guess | Ask::Refused => {
                     let body = format!(
                         r#"{{"email":"user-{}@acme.example","recoveryCode":"{code}"}}"#,
-                        number % 100_000
+                        number % emails
                     );
                     let request = request.header(CONTENT_TYPE, "application/json");
                     request.body(Full::from(body)).unwrap()

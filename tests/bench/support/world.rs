@@ -6,8 +6,12 @@ use std::{convert::Infallible, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use mfa_gateway::sandbox::{
     certs::{Authority, Identity, LOOPBACK},
     vendor::{Vendor, VendorOptions},
@@ -23,6 +27,9 @@ pub(crate) const RIGHT: &str = "right";
 
 /// More than the gateway remembers: taken in turn, none is ever known still.
 const MANY_TOKENS: usize = 6_000;
+
+/// HTTP/2 in the handshake of TLS (RFC 9113, section 3.1).
+const HTTP2: &[u8] = b"h2";
 
 /// By which name the load's certificate is known.
 pub(crate) const LOAD: &str = "load.internal";
@@ -103,12 +110,13 @@ pub(crate) fn origin(listener: &TcpListener) -> String {
 /// How the vendor does TLS.
 pub(crate) fn acceptor(authority: &Authority) -> TlsAcceptor {
     let identity = authority.issue(LOOPBACK).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![identity.certificate], identity.key)
         .unwrap();
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
     TlsAcceptor::from(Arc::new(config))
 }
 
@@ -123,10 +131,16 @@ pub(crate) async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
             let Ok(stream) = acceptor.accept(socket).await else {
                 return;
             };
-            let connection = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(answer))
-                .await;
-            drop(connection);
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+            let (stream, answers) = (TokioIo::new(stream), service_fn(answer));
+            let served = if is_http2 {
+                let server = http2::Builder::new(TokioExecutor::new());
+                server.serve_connection(stream, answers).await
+            } else {
+                let server = http1::Builder::new();
+                server.serve_connection(stream, answers).await
+            };
+            drop(served);
         });
     }
 }
