@@ -120,8 +120,8 @@ pub(crate) const VARIANTS: &[Variant] = &[
     Variant { name: "audit-synced", against: Some("audit-null"), what: "records on the disk before the next step, chained", audit: Audit::Synced, ..PLAIN },
 ];
 
-/// The same in all: as many quotas as by default, and none that is ever reached. An email's
-/// stand in [`Variant::email_attempts`].
+/// The same in all: as many quotas as by default, and none that is ever reached but an email's where
+/// that is asked for.
 const COMMON: &str = r#"
 listen.address = "127.0.0.1:0"
 listen.trusted_proxies = ["127.0.0.1/32"]
