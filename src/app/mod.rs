@@ -109,6 +109,7 @@ impl App {
             log,
             identities: listeners.identities,
             taken,
+            is_outdated: false,
             refusals: Vec::new(),
             lasting,
         };

@@ -29,6 +29,8 @@ pub(super) struct Configuration {
     pub(super) loaded: watch::Sender<Arc<Loaded>>,
     pub(super) log: Option<Log>,
     pub(super) identities: Vec<Arc<Identity>>,
+    /// It was to be replaced by another, which could not be taken.
+    pub(super) is_outdated: bool,
     /// The files that it names, as they were when they were taken.
     pub(super) taken: Vec<Watched>,
     /// What can't be taken as it is now, and was told of.
@@ -124,6 +126,7 @@ impl Configuration {
     /// can't be taken while the process runs, is reported by key and the old one stays.
     async fn reload(&mut self, parts: &mut Parts) {
         let mut reloaded = self.take(parts).await;
+        self.is_outdated = reloaded.is_err();
         if reloaded.is_ok()
             && let Err(refusal) = self.renew_identities().await
         {
@@ -175,7 +178,8 @@ impl Configuration {
         taken: Option<Vec<String>>,
         refusals: Vec<Refusal>,
     ) {
-        let success = refusals.is_empty();
+        // a file that is taken doesn't make good that the configuration was not
+        let success = refusals.is_empty() && !self.is_outdated;
         parts.metrics.config_reload_success.set(success.into());
         if let Some(changed) = taken {
             tracing::info!(?changed, "configuration reloaded");
@@ -192,18 +196,18 @@ impl Configuration {
         }
     }
 
-    /// The keys whose files were taken: of those that changed, where it makes a difference.
+    /// The keys whose files were taken: of those that changed, where it makes a difference. What
+    /// is wrong with a file is found by reading the configuration, whichever file it is.
     async fn take_files(&mut self, parts: &mut Parts, mut changed: Vec<String>) -> Outcome {
-        let ca_files = self.loaded().ca_files();
-        let is_ca = |key: &String| ca_files.iter().any(|(ca, _path)| ca == key);
-        let mut loaded = self.loaded();
-        let mut replaced = Vec::new();
-        if changed.iter().any(is_ca) {
-            loaded = self.read_again(&changed).await?;
-            replaced = config::changed_keys(&self.loaded(), &loaded);
-            // a pod's is written anew with each token that the kubelet renews, mostly as it was
-            changed.retain(|key| !is_ca(key) || replaced.contains(key));
+        if changed.is_empty() {
+            return Ok(changed);
         }
+        let before = self.loaded();
+        let loaded = self.read_again(&changed).await?;
+        let replaced = config::changed_keys(&before, &loaded);
+        // a pod's is written anew with each token that the kubelet renews, mostly as it was
+        let is_ca = |key: &String| before.ca_files().iter().any(|(ca, _path)| ca == key);
+        changed.retain(|key| !is_ca(key) || replaced.contains(key));
         if changed.is_empty() {
             return Ok(changed);
         }

@@ -213,7 +213,7 @@ impl Metrics {
         );
         registry.register(
             "config_reload_success",
-            "Whether the last reload was taken",
+            "Whether the configuration was taken when last told to, and its files as they are",
             self.config_reload_success.clone(),
         );
     }

@@ -1,6 +1,6 @@
 //! The files that the configuration names, replaced while the gateway runs.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use http::{Method, Version};
 use mfa_gateway::sandbox::{
@@ -94,30 +94,52 @@ async fn what_could_not_be_taken_is_tried_again() {
         let (name, what) = event_after(&rig, before + nth).await;
         (name, what["keys"].clone())
     };
+    let renewed = ("reload".to_owned(), json!(["listen.tls.certificate_file"]));
+    // the first look, which takes files with a CA once more, is over
+    touch(&rig.path("certificate.pem"));
+    assert_eq!(event(0).await, renewed);
     fs::rename(&token, rig.path("away")).unwrap();
     let refused = (
         "reload-refused".to_owned(),
         json!(["callers[0].token_file"]),
     );
-    assert_eq!(event(0).await, refused);
+    assert_eq!(event(1).await, refused);
     // a CA changes while something else can't be taken; the certificate's record shows that both
     // were looked at
     let ca = rig.path("vendor-ca.pem");
     let mut both = fs::read_to_string(&ca).unwrap();
     both.push_str(Authority::new("another").unwrap().pem());
     fs::write(&ca, both).unwrap();
-    fs::write(
-        rig.path("certificate.pem"),
-        fs::read(rig.path("certificate.pem")).unwrap(),
-    )
-    .unwrap();
-    let renewed = ("reload".to_owned(), json!(["listen.tls.certificate_file"]));
-    assert_eq!(event(1).await, renewed);
+    touch(&rig.path("certificate.pem"));
+    assert_eq!(event(2).await, renewed);
     assert_eq!(rig.metric(RELOAD_SUCCESS).await.as_deref(), Some("0"));
     fs::rename(rig.path("away"), &token).unwrap();
     let both = json!(["callers[0].token_file", "frontegg.ca_file"]);
-    assert_eq!(event(2).await, ("reload".to_owned(), both));
+    assert_eq!(event(3).await, ("reload".to_owned(), both));
     assert_eq!(rig.metric(RELOAD_SUCCESS).await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_taken_hides_no_configuration_that_is_not() {
+    let rig = Rig::builder()
+        .tls()
+        .set("routes.allow", "['recover']")
+        .start()
+        .await;
+    rig.edit("['recover']", "['recovr']");
+    assert_eq!(refused_reload(&rig).await, json!(["routes.allow"]));
+    let before = rig.event_names().len();
+    touch(&rig.path("certificate.pem"));
+    assert_eq!(event_after(&rig, before).await.0, "reload");
+    assert_eq!(rig.metric(RELOAD_SUCCESS).await.as_deref(), Some("0"));
+    rig.edit("['recovr']", "['recover']");
+    reload(&rig).await;
+    assert_eq!(rig.metric(RELOAD_SUCCESS).await.as_deref(), Some("1"));
+}
+
+/// Writes a file anew as it is.
+fn touch(path: &Path) {
+    fs::write(path, fs::read(path).unwrap()).unwrap();
 }
 
 #[tokio::test]
