@@ -2,10 +2,14 @@
 
 use std::{error::Error, time::Duration};
 
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use hyper_util::client::legacy;
+use jiff::Timestamp;
 
-use crate::net::{ConnectError, root_cause};
+use crate::{
+    model::retry_after,
+    net::{ConnectError, root_cause},
+};
 
 /// A collector did not take a message, or did not say that it has.
 #[derive(Debug, thiserror::Error)]
@@ -55,13 +59,10 @@ impl Failure {
     }
 
     pub(super) fn answered(status: StatusCode, headers: &HeaderMap) -> Self {
-        let seconds = headers.get(RETRY_AFTER).and_then(|value| {
-            let seconds = value.to_str().ok()?.trim().parse().ok()?;
-            Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
-        });
+        let wish = retry_after(headers, Timestamp::now());
         Self::Status {
             status,
-            retry_after: seconds,
+            retry_after: wish.map(|wait| wait.min(LONGEST_WAIT)),
         }
     }
 
@@ -100,6 +101,8 @@ fn mend(status: StatusCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use http::header::RETRY_AFTER;
+
     use super::*;
 
     #[test]
@@ -119,7 +122,7 @@ mod tests {
             ("0", Some(0)),
             ("7", Some(7)),
             ("86400", Some(60)),
-            ("-1", None),
+            ("Fri, 31 Dec 2100 00:00:00 GMT", Some(60)),
             ("soon", None),
         ] {
             let mut headers = HeaderMap::new();

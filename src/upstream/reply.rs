@@ -12,6 +12,8 @@ use http::{
 };
 use jiff::Timestamp;
 
+use crate::model::retry_after;
+
 /// Bytes of an answer's body that are taken.
 pub const MAX_ANSWER: usize = 1024 * 1024;
 
@@ -112,12 +114,14 @@ impl Reply {
     /// For an answer to a request too many: how long to wait, also written into `retry-after`.
     ///
     /// The vendor says when to come back in `X-Rate-Limit-Reset`, an RFC 3339 time; what stands
-    /// before it may say so in `Retry-After`, in seconds. Where neither does, a minute. At least a
+    /// before it may say so in `Retry-After`. Where neither does, a minute. At least a
     /// second, as the limits pause for no less: who came sooner would be refused by us.
     pub fn pause(&mut self, now: Timestamp) -> Duration {
         const UNSAID: Duration = Duration::from_secs(60);
         const SHORTEST: Duration = Duration::from_secs(1);
-        let wait = self.until_reset(now).or_else(|| self.retry_after());
+        let wait = self
+            .until_reset(now)
+            .or_else(|| retry_after(&self.headers, now));
         let wait = wait.unwrap_or(UNSAID).max(SHORTEST);
         let seconds = wait
             .as_secs()
@@ -131,11 +135,6 @@ impl Reply {
         let reset = self.headers.get("x-rate-limit-reset")?.to_str().ok()?;
         let reset: Timestamp = reset.parse().ok()?;
         Some(Duration::try_from(reset.duration_since(now)).unwrap_or_default())
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?;
-        seconds.parse().ok().map(Duration::from_secs)
     }
 
     /// Status, headers and body, as they go on to the caller.
@@ -177,7 +176,7 @@ mod tests {
             (None, Some("7"), 7),
             (None, Some("0"), 1),
             (None, Some("-7"), 60),
-            (None, Some("Thu, 01 Jan 2026 00:00:31 GMT"), 60),
+            (None, Some("Thu, 01 Jan 2026 00:00:31 GMT"), 31),
             (None, None, 60),
         ] {
             let headers = [("x-rate-limit-reset", reset), ("retry-after", retry_after)];
