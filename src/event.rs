@@ -39,13 +39,13 @@ pub enum Stage {
 pub enum Outcome {
     /// The vendor said no (4xx).
     Denied,
-    /// The vendor, or the way to it, failed (5xx, no answer).
+    /// The vendor, or the way to it, failed (no answer, or one that is neither yes nor no).
     Failed,
     /// It has not ended yet.
     Pending,
     /// The gateway said no.
     Refused,
-    /// The vendor said yes (2xx, 3xx).
+    /// The vendor said yes (2xx).
     Succeeded,
 }
 
@@ -83,7 +83,7 @@ pub struct UpstreamNote {
     pub status: Option<StatusCode>,
     /// Its `frontegg-trace-id`.
     pub trace_id: Option<HeaderValue>,
-    /// From the first byte out to the last byte in.
+    /// From the wish for a connection to the last byte in.
     pub duration: Duration,
 }
 

@@ -142,7 +142,7 @@ mod table {
         s("limits.email_client", Never, "Recoveries by email and the user's address together, so that one address can't lock the owner out."),
         s("limits.client", Never, "Recoveries by the user's address (IPv6: by /64)."),
         s("limits.code", Never, "Guesses of a one-time code, by device, else user, else login."),
-        s("limits.send", Never, "Codes that are sent and cost money, by device, user or phone number."),
+        s("limits.send", Never, "Codes that are sent and cost money, by device, user, phone number or login."),
         s("limits.upstream", Never, "The vendor's own limits on the address that this gateway calls from, one table for each operation."),
         s("limits.upstream.*", Never, "One operation."),
         s("audit", Never, "The record of every request."),
@@ -219,7 +219,7 @@ mod table {
         k("subject.user_token.require_mfa_within", Text, r#""""#, "Removing a factor asks for a second factor shown this recently, such as 10m."),
         k("subject.user_token.require_mfa_for_enrolment", Flag, "false", "Adding one asks for it too."),
 
-        k("callers.name", Text, r#""""#, "How the audit log and metrics call them. Needed."),
+        k("callers.name", Text, r#""""#, "How the audit log calls them. Needed."),
         k("callers.token", Secret, r#""""#, "The secret that they send in the header x-mfa-gateway-key. Two, one a line, while one takes the other's place."),
         k("callers.token_file", Path, r#""""#, "The same in a file, which is read again when it changes."),
         k("callers.spiffe_id", Text, r#""""#, "Known by the SPIFFE ID of their client certificate, such as spiffe://example.org/ns/shop/sa/login: the whole of it."),

@@ -46,7 +46,7 @@ pub struct Settings {
     pub limits: Limits,
     /// The record of it all.
     pub audit: Audit,
-    /// Logs.
+    /// Logs, and where a collector is.
     pub telemetry: Telemetry,
     /// How to stop.
     pub shutdown: Shutdown,
@@ -151,7 +151,7 @@ pub struct Admin {
 pub struct Frontegg {
     /// Whose hosts, for the audit log.
     pub region: Region,
-    /// Scheme and authority of identity calls; always https.
+    /// Where identity calls go; always by https.
     pub identity: Authority,
     /// The whole URL of the environment authentication; always https.
     pub auth: Uri,

@@ -3,7 +3,7 @@
 //! | endpoint | who | says |
 //! |---|---|---|
 //! | `GET /livez` | anyone | this thread still turns |
-//! | `GET /startupz` | anyone | keys are loaded, the audit log is open, the vendor has not *rejected* the credential |
+//! | `GET /startupz` | anyone | the configuration and its secrets are read, the audit log is open, the vendor has not *rejected* the credential |
 //! | `GET /readyz` | anyone | started, the audit log takes records, not draining; each check under `?verbose` |
 //! | `GET /metrics` | anyone | OpenMetrics |
 //! | `GET /version` | anyone | what is running |

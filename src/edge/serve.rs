@@ -263,7 +263,7 @@ async fn handshake(
     let wire = match &rules.tls {
         None => Wire::Left(socket),
         Some(identity) => {
-            // boxed, or connections without TLS would have room for it
+            // boxed: else connections without TLS would reserve space for it too
             let stream = Box::pin(identity.acceptor().accept(socket))
                 .await
                 .map_err(|error| ConnectionError::Served(error.into()))?;

@@ -14,7 +14,7 @@ use crate::{
     upstream::AddressProof,
 };
 
-/// What the gateway works with besides its settings. Made once; it outlives every reload.
+/// What the gateway works with besides its settings, shared by all threads. A reload makes another.
 #[derive(Clone, Debug)]
 pub struct Services {
     /// Counts attempts.

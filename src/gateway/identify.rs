@@ -132,7 +132,7 @@ impl Tokens {
             return Ok(None);
         };
         let limit = Deadline::after(self.patience.min(STRANGERS_PATIENCE));
-        // boxed, or the request of a caller without a token would have room for it
+        // boxed: else the futures of callers without a token would reserve space for it too
         match Box::pin(verifier.verify(shown, Patience::UntilFailure(limit))).await {
             Ok(token) => Ok(Some(token)),
             Err(VerifyError::Keys(error)) => Err(Rejection::Keys(error)),

@@ -1,7 +1,7 @@
 //! The way of one request through the gateway. Read this first.
 //!
-//! 1. `entrance`: room for one more; one `Host` that is served; `Origin`; no header of ours taken
-//!    away; from where the user comes ([`crate::client_ip`])
+//! 1. `entrance`: room for one more; one `Host` that is served; `Origin`; no header that we read or
+//!    set declared hop-by-hop; from where the user comes ([`crate::client_ip`])
 //! 2. [`crate::route`]: exact match of the raw path, method, let through, query
 //! 3. [`crate::caller`]: who calls, and may they do this
 //! 4. [`crate::body`]: read whole and bounded, one strict JSON object, every proof there

@@ -44,7 +44,8 @@ pub struct Metrics {
     /// Connections that are open.
     pub connections: Gauge,
     in_flight: Gauge,
-    /// 1 after a reload that was taken, 0 after one that was refused.
+    /// 1 after a reload that was taken; 0 after one that was refused, and while a file that changed
+    /// can't be used.
     pub config_reload_success: Gauge,
 }
 
@@ -155,7 +156,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "upstream_duration",
-            "From the first byte to the vendor to its whole answer",
+            "From the wish for a connection to the vendor to its whole answer",
             Unit::Seconds,
             self.upstream_duration.clone(),
         );

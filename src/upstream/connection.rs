@@ -65,7 +65,7 @@ impl Connection {
         match self {
             Self::Http1(connection) => connection.exchange(request, deadline).await,
             Self::Http2(connection) => {
-                // boxed, or every request's future would have room for it
+                // boxed: else every request's future would reserve space for it
                 let exchange = Box::pin(connection.exchange(request));
                 let reply = deadline.run(exchange).await;
                 reply.unwrap_or(Err(Failure::Lost(UpstreamError::Timeout)))

@@ -1,7 +1,7 @@
 //! A connection to the vendor in HTTP/2, which many exchanges share.
 //!
 //! On `h2` itself. hyper's client hands a request through a channel to one task, which gives it to
-//! another for as long as it lasts: a ninth of the instructions of a request (`tests/bench/README.md`).
+//! another for as long as it lasts: an eighth of the instructions of a request (`tests/bench/README.md`).
 //! Here whoever asks begins a stream and waits for it, and one task moves the frames of all.
 //!
 //! No stream waits for its turn: `h2` would begin it also after its request was given up, or where

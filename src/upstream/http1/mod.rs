@@ -2,8 +2,8 @@
 //!
 //! Written by hand on `httparse`, because a proxy's exchange is less than a client is made for:
 //! the request is there whole, the answer is wanted whole, and whoever asks waits for it. hyper's
-//! client hands both through channels to a task of its own. That was a fifth of the instructions
-//! that the gateway itself spent on a request, and this is a tenth of fewer (`tests/bench/README.md`).
+//! client hands both through channels to a task of its own. That took a fifth of the gateway's own
+//! instructions for a request; this takes a tenth of those that are left (`tests/bench/README.md`).
 //!
 //! It promises to write a request once, to read nothing as an answer that has two readings
 //! (`head`), and that no byte of one exchange is taken for one of the next. An exchange that is
