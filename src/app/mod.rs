@@ -19,12 +19,7 @@ mod watched;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
 pub use parts::StartError;
 pub use signals::{Signal, Signals};
@@ -34,6 +29,7 @@ use crate::{
     audit::Control,
     config::{Loaded, Shutdown, Sources},
     edge::{self, ConnectionRules, Drain, ListenError, Listener, Phase, Servers},
+    model::Deadline,
     telemetry::log::Log,
 };
 use listeners::{InFlight, Listeners};
@@ -274,12 +270,11 @@ fn listen_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
 /// Waits until no connection has a request any more and no exchange is under way whose caller
 /// left; `false` where `limit` passed first.
 async fn finish(drain: &Drain, in_flight: &[InFlight], limit: Duration) -> bool {
-    let now = Instant::now();
-    let end = now.checked_add(limit).unwrap_or(now);
-    let connections = timeout_at(end, drain.complete()).await.is_ok();
+    let end = Deadline::after(limit);
+    let connections = end.run(drain.complete()).await.is_ok();
     let mut exchanges = true;
     for room in in_flight {
-        let all = timeout_at(end, room.permits.acquire_many(room.most)).await;
+        let all = end.run(room.permits.acquire_many(room.most)).await;
         exchanges &= matches!(all, Ok(Ok(_permits)));
     }
     connections && exchanges

@@ -14,11 +14,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{sleep, timeout},
 };
 
 use super::{Failure, config::SourceArgs, run::event_loop};
-use crate::config;
+use crate::{config, model::Deadline};
 
 /// `mfa-gateway ready`.
 #[derive(Args, Debug)]
@@ -51,8 +51,7 @@ pub(super) fn run(arguments: &ReadyArgs) -> Result<(), Failure> {
     };
     let address = reachable(address);
     event_loop()?.block_on(async {
-        let now = Instant::now();
-        let end = now.checked_add(arguments.wait).unwrap_or(now);
+        let end = Deadline::after(arguments.wait);
         loop {
             let trouble = match timeout(PATIENCE, ask(address)).await {
                 Ok(Ok(StatusCode::OK)) => return Ok(()),
@@ -60,7 +59,7 @@ pub(super) fn run(arguments: &ReadyArgs) -> Result<(), Failure> {
                 Ok(Err(error)) => error,
                 Err(_elapsed) => "no answer".to_owned(),
             };
-            if timeout_at(end, sleep(PAUSE)).await.is_err() {
+            if end.run(sleep(PAUSE)).await.is_err() {
                 return Err(Failure::AtRunTime(format!(
                     "the gateway at {address} is not ready: {trouble}"
                 )));

@@ -5,7 +5,7 @@
 //! the route table, configured header names and numbers, so nothing of our insides and nothing
 //! about other accounts can be in it.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use http::StatusCode;
 
@@ -19,6 +19,7 @@ use crate::{
     jwks::KeysError,
     jwt::{JwtError, MULTI_FACTOR, StepUpError},
     limit::{Denied, Refusal, StoreAway},
+    model::whole_seconds,
     route::RouteError,
     subject::SubjectError,
     upstream::UpstreamError,
@@ -188,8 +189,8 @@ impl Rejection {
             Self::Audit(_) | Self::Entrance(EntranceError::Overloaded) | Self::LimitStore(_) => {
                 Some(1)
             }
-            Self::Credential(error) => Some(whole_seconds(error.retry_after).max(1)),
-            Self::Keys(error) => Some(whole_seconds(error.retry_after).max(1)),
+            Self::Credential(error) => Some(whole_seconds(error.retry_after)),
+            Self::Keys(error) => Some(whole_seconds(error.retry_after)),
             Self::Body(_)
             | Self::Caller(..)
             | Self::Client(_)
@@ -275,12 +276,6 @@ fn user_challenge(error: &SubjectError) -> Option<String> {
         | SubjectError::NotOfCaller
         | SubjectError::NotOfGateway => None,
     }
-}
-
-/// Whole seconds, rounded up: who comes back then is not refused again.
-pub(super) fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs()
-        .saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 /// What is wrong with a service account's token.

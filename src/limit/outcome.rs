@@ -11,7 +11,7 @@ use super::{
     shared::{Receipt, StoreAway},
     table::Taken,
 };
-use crate::{event::LimitNote, route::Operation};
+use crate::{event::LimitNote, model::whole_seconds, route::Operation};
 
 /// At most so many limits are asked of one attempt: email, email_client, client, upstream_share and
 /// upstream.
@@ -287,8 +287,3 @@ impl Refusal {
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-
-pub(super) fn whole_seconds(duration: Duration) -> u64 {
-    let more = u64::from(duration.subsec_nanos() > 0);
-    duration.as_secs().saturating_add(more).max(1)
-}

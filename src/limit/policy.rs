@@ -8,11 +8,13 @@ use super::{
     Limit, LimitsError,
     gcra::{MOST_QUOTAS, Rate},
     key::Key,
-    outcome::whole_seconds,
     room::Room,
     table::{Carry, Table, Taken, small_table, table},
 };
-use crate::config::{self, Mode};
+use crate::{
+    config::{self, Mode},
+    model::whole_seconds,
+};
 
 /// One limit. Clones count together.
 #[derive(Clone)]

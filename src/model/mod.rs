@@ -27,7 +27,7 @@ pub use phone::{CanonicalPhone, PhoneError};
 pub use proof::{CertificateNames, Proof};
 pub use quota::Quota;
 pub use region::{Region, UnknownRegion};
-pub use retry_after::retry_after;
+pub use retry_after::{retry_after, whole_seconds};
 pub use service_account::{ServiceAccount, ServiceAccountError};
 pub use signature::Signature;
 pub use single::{Repeated, single};

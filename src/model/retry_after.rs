@@ -1,4 +1,4 @@
-//! How long a server asks to be left alone.
+//! How long to wait before coming again: what others say, and how we say it.
 
 use std::time::Duration;
 
@@ -17,6 +17,13 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     }
     let date = DATES.parse_timestamp(said).ok()?;
     Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+/// A wait as it is told: rounded up, so that who comes back then is not refused again; at least 1.
+#[must_use]
+pub fn whole_seconds(wait: Duration) -> u64 {
+    let more = u64::from(wait.subsec_nanos() > 0);
+    wait.as_secs().saturating_add(more).max(1)
 }
 
 #[cfg(test)]
@@ -47,5 +54,17 @@ mod tests {
             );
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_that_are_enough() {
+        for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)] {
+            assert_eq!(
+                whole_seconds(Duration::from_millis(millis)),
+                told,
+                "{millis}"
+            );
+        }
+        assert_eq!(whole_seconds(Duration::MAX), u64::MAX);
     }
 }

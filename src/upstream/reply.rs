@@ -12,7 +12,7 @@ use http::{
 };
 use jiff::Timestamp;
 
-use crate::model::retry_after;
+use crate::model::{retry_after, whole_seconds};
 
 /// Bytes of an answer's body that are taken.
 pub const MAX_ANSWER: usize = 1024 * 1024;
@@ -114,19 +114,15 @@ impl Reply {
     /// For an answer to a request too many: how long to wait, also written into `retry-after`.
     ///
     /// The vendor says when to come back in `X-Rate-Limit-Reset`, an RFC 3339 time; what stands
-    /// before it may say so in `Retry-After`. Where neither does, a minute. At least a
-    /// second, as the limits pause for no less: who came sooner would be refused by us.
+    /// before it may say so in `Retry-After`. Where neither does, a minute.
     pub fn pause(&mut self, now: Timestamp) -> Duration {
         const UNSAID: Duration = Duration::from_secs(60);
-        const SHORTEST: Duration = Duration::from_secs(1);
         let wait = self
             .until_reset(now)
             .or_else(|| retry_after(&self.headers, now));
-        let wait = wait.unwrap_or(UNSAID).max(SHORTEST);
-        let seconds = wait
-            .as_secs()
-            .saturating_add(u64::from(wait.subsec_nanos() > 0));
-        self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        let wait = wait.unwrap_or(UNSAID);
+        let told = HeaderValue::from(whole_seconds(wait));
+        self.headers.insert(RETRY_AFTER, told);
         wait
     }
 
@@ -184,7 +180,7 @@ mod tests {
             let headers: Vec<_> = headers.into_iter().flatten().collect();
             let mut reply = reply(&headers);
             let wait = reply.pause(now);
-            assert!((1..=seconds).contains(&wait.as_secs()), "{headers:?}");
+            assert!(wait <= Duration::from_secs(seconds), "{headers:?}");
             let told: Vec<_> = reply.headers().get_all(RETRY_AFTER).iter().collect();
             assert_eq!(told, [&seconds.to_string()], "{headers:?}");
         }

@@ -14,13 +14,14 @@ use std::{
 use redis::{Cmd, RedisError, RedisResult};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     connect::{Connection, Dialer},
     scripts::Scripts,
 };
+use crate::model::{Deadline, share};
 
 /// The first pause before a store that is away is tried again. Each is twice the one before.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -150,11 +151,10 @@ impl Link {
         &self,
         question: impl AsyncFnOnce(&Scripts, &mut Connection) -> RedisResult<T>,
     ) -> Result<T, StoreAway> {
-        let now = Instant::now();
-        let deadline = now.checked_add(self.store.timeout).unwrap_or(now);
+        let deadline = Deadline::after(self.store.timeout);
         let (mut connection, number) = self.connection(deadline).await?;
         let asked = question(&self.store.scripts, &mut connection);
-        let error = match timeout_at(deadline, asked).await {
+        let error = match deadline.run(asked).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,
             Err(_elapsed) => io::Error::from(io::ErrorKind::TimedOut).into(),
@@ -176,10 +176,10 @@ impl Link {
     }
 
     /// Waits for nothing but the first connection.
-    async fn connection(&self, deadline: Instant) -> Result<(Connection, Number), StoreAway> {
+    async fn connection(&self, deadline: Deadline) -> Result<(Connection, Number), StoreAway> {
         let mut states = self.state.subscribe();
         let begun = |state: &State| !matches!(state, State::Begun);
-        let state = match timeout_at(deadline, states.wait_for(begun)).await {
+        let state = match deadline.run(states.wait_for(begun)).await {
             Ok(Ok(state)) => state.clone(),
             Ok(Err(_)) | Err(_) => return Err(StoreAway("it is being connected to".into())),
         };
@@ -224,7 +224,8 @@ impl Keeper {
                 }
             };
             pause = pause_after(pause, good);
-            sleep(jittered(pause)).await;
+            // replicas that lost a store together don't come back to it together
+            sleep(share(pause, 0.75, 1.25)).await;
         }
     }
 
@@ -306,19 +307,6 @@ fn pause_after(pause: Duration, good: Duration) -> Duration {
         return FIRST_RETRY;
     }
     pause.saturating_mul(2).clamp(FIRST_RETRY, LAST_RETRY)
-}
-
-/// Replicas that lost a store together don't come back to it together.
-fn jittered(pause: Duration) -> Duration {
-    let mut random = [0];
-    // without randomness they do
-    let share = match aws_lc_rs::rand::fill(&mut random) {
-        Ok(()) => u32::from(random[0]),
-        Err(_opaque) => 128,
-    };
-    // from 3/4 to 5/4
-    let parts = share.saturating_mul(2).saturating_add(768);
-    pause.mul_f64(f64::from(parts) / 1_024.0)
 }
 
 fn describe(error: &RedisError) -> Arc<str> {
