@@ -146,18 +146,6 @@ impl AuditLog {
         control_accepted(&self.shared, control)
     }
 
-    /// Whether some output takes records.
-    #[must_use]
-    pub fn usable(&self) -> bool {
-        self.shared.usable()
-    }
-
-    /// For the metrics.
-    #[must_use]
-    pub fn counters(&self) -> &Counters {
-        &self.shared.counters
-    }
-
     /// Resolves when no output is left that could ever take a record again: a closed standard
     /// output as the only one. Then it is time to drain and to exit with 1.
     pub fn unrecoverable(&self) -> impl Future<Output = ()> + Send + use<> {
@@ -178,7 +166,10 @@ impl AuditLog {
 
     /// Opens the files anew, after somebody moved them away.
     pub fn reopen(&self) {
-        reopen(&self.shared);
+        for slot in &mut self.shared.lock().slots {
+            slot.reopen = true;
+        }
+        self.shared.wake_all();
     }
 
     /// Writes what there is, that the gateway has stopped, and brings all to the disk. Takes
@@ -278,11 +269,12 @@ impl Audit {
 
     /// Whether a refusal shares another's record. That record is written when the second is over.
     fn collapses(&self, event: &Event) -> bool {
-        let Some(written_at) = (match self.worker.shared.collapser.take(event) {
+        let written_at = match self.worker.shared.collapser.take(event) {
             Taken::Alone => return false,
-            Taken::Shared { written_at } => written_at,
-        }) else {
-            return true;
+            Taken::Shared { written_at: None } => return true,
+            Taken::Shared {
+                written_at: Some(at),
+            } => at,
         };
         let worker = Arc::clone(&self.worker);
         match Handle::try_current() {
@@ -328,11 +320,6 @@ impl Audit {
     pub fn counters(&self) -> &Counters {
         &self.worker.shared.counters
     }
-
-    /// Opens the files anew, after somebody moved them away.
-    pub fn reopen(&self) {
-        reopen(&self.worker.shared);
-    }
 }
 
 impl Worker {
@@ -353,13 +340,6 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.queue.close();
     }
-}
-
-fn reopen(shared: &Shared) {
-    for slot in &mut shared.lock().slots {
-        slot.reopen = true;
-    }
-    shared.wake_all();
 }
 
 fn control_accepted(

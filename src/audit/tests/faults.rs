@@ -20,7 +20,7 @@ fn impatient(outputs: &[&Path]) -> Config {
 }
 
 fn count(log: &AuditLog, output: &Path, result: &str) -> u64 {
-    let mut counts = log.counters().read();
+    let mut counts = log.shared.counters.read();
     counts
         .find(|count| Path::new(count.output) == output && count.result == result)
         .unwrap()
@@ -41,7 +41,7 @@ async fn a_reader_that_stalls_is_not_waited_for_and_misses_nothing() {
         accepted += 1;
         assert!(accepted < 1000, "the pipe never fills");
     }
-    assert!(!log.usable());
+    assert!(!log.shared.usable());
     let at_once = audit.record(&event(Stage::Admitted));
     assert!(
         tokio::time::timeout(Duration::ZERO, at_once)
@@ -52,7 +52,7 @@ async fn a_reader_that_stalls_is_not_waited_for_and_misses_nothing() {
     audit.record(&event(Stage::Completed)).await.unwrap_err();
 
     let reading = std::thread::spawn(move || read_all(reader));
-    eventually("the output is back", || log.usable()).await;
+    eventually("the output is back", || log.shared.usable()).await;
     put(&audit, Stage::Admitted).await;
     log.close().await.unwrap();
     let read = reading.join().unwrap();
@@ -86,7 +86,7 @@ async fn a_record_put_in_at_once_is_given_up_in_time_where_its_output_stalls() {
     let record = audit.record(&event(Stage::Completed));
     let accepted = tokio::time::timeout(PATIENCE, record).await.unwrap();
     accepted.unwrap_err();
-    assert!(!log.usable());
+    assert!(!log.shared.usable());
     drop((reader, filler));
 }
 
@@ -121,7 +121,7 @@ async fn one_working_output_is_enough_and_hears_of_the_other_once() {
     for _ in 0..5 {
         put(&audit, Stage::Completed).await;
     }
-    assert!(log.usable());
+    assert!(log.shared.usable());
     assert!(count(&log, full, "failed") >= 5);
     assert_eq!(count(&log, &path, "failed"), 0);
     log.close().await.unwrap();
@@ -200,10 +200,10 @@ async fn continuing_without_a_record_is_possible() {
     };
     let log = open(&careless).await;
     let audit = log.worker();
-    assert!(!log.usable());
+    assert!(!log.shared.usable());
     put(&audit, Stage::Admitted).await;
     let reader = fifo_reader(&path);
-    eventually("it is back", || log.usable()).await;
+    eventually("it is back", || log.shared.usable()).await;
     let reading = std::thread::spawn(move || read_all(reader));
     log.close().await.unwrap();
     let read = String::from_utf8(reading.join().unwrap()).unwrap();
@@ -247,7 +247,7 @@ async fn a_closed_standard_output_as_the_only_one_cannot_come_back() {
     drop(reader);
     audit.record(&event(Stage::Completed)).await.unwrap_err();
     tokio::time::timeout(PATIENCE, unrecoverable).await.unwrap();
-    assert!(!log.usable());
+    assert!(!log.shared.usable());
     log.close().await.unwrap_err();
 }
 

@@ -62,7 +62,7 @@ async fn an_output_that_stalls_is_given_up_when_the_new_time_is_over() {
     });
     let until_full = async { while audit.record(&event(Stage::Completed)).await.is_ok() {} };
     tokio::time::timeout(PATIENCE, until_full).await.unwrap();
-    assert!(!log.usable());
+    assert!(!log.shared.usable());
 }
 
 #[tokio::test]

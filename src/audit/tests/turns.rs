@@ -151,7 +151,7 @@ async fn records_share_a_sync() {
     for one in all {
         one.await.unwrap();
     }
-    let appends = log.counters().appends().next().unwrap().1;
+    let appends = log.shared.counters.appends().next().unwrap().1;
     assert_eq!(appends, 2, "one for the start, one for them all");
     log.close().await.unwrap();
     assert_eq!(verified(&[&path]).records, 202);
