@@ -59,7 +59,7 @@ use crate::{
     caller::Callers,
     config::{self, Settings},
     event::UpstreamNote,
-    limit::{Attempt, Charge, Decisions, Denied},
+    limit::{Attempt, Charge, ClientAddress, Decisions, Denied},
     model::{Deadline, Region, Subaddress},
     route::{Facts, OnUnauthorized, RouteTable},
     subject::Subject,
@@ -212,12 +212,11 @@ impl Gateway {
             operation: facts.operation,
             caller: caller.name(),
             email: body.email.as_ref(),
-            client,
+            client: ClientAddress::new(client, self.blueprint.tells_addresses()),
             device: matched.parameter().map(|parameter| parameter.as_str()),
             user: subject.user(),
             login_token: body.login_token.as_deref(),
             phone: body.phone.as_ref(),
-            address_sent: client.is_some() && self.blueprint.tells_addresses(),
         };
         let charge = self.charge(trail, &attempt).await?;
         let target = matched.target().clone();
@@ -269,16 +268,9 @@ impl Gateway {
         let deadline = Deadline::after(self.request_timeout);
         match self.send(trail, head, &admission, deadline).await {
             Ok(mut reply) => {
-                let Admission {
-                    facts,
-                    client,
-                    charge,
-                    room,
-                    ..
-                } = admission;
-                self.settle(facts, client, charge, &mut reply).await;
+                settle(admission.charge, &mut reply).await;
                 let response = answer(trail, reply).await;
-                drop(room);
+                drop(admission.room);
                 response
             }
             Err(rejection) => {
@@ -305,7 +297,13 @@ impl Gateway {
         let bearer = self.services.credentials.bearer(deadline).await?;
         let generation = bearer.generation();
         let reply = self
-            .send_once(trail, head, admission, (&bearer).into(), deadline)
+            .send_once(
+                trail,
+                head,
+                admission,
+                Credential::Environment(&bearer),
+                deadline,
+            )
             .await?;
         if reply.status() != StatusCode::UNAUTHORIZED {
             return Ok(reply);
@@ -319,7 +317,13 @@ impl Gateway {
             return Ok(reply);
         };
         match self
-            .send_once(trail, head, admission, (&renewed).into(), deadline)
+            .send_once(
+                trail,
+                head,
+                admission,
+                Credential::Environment(&renewed),
+                deadline,
+            )
             .await
         {
             // it went out once, and that answer is the last there is
@@ -359,22 +363,13 @@ impl Gateway {
         });
         result
     }
+}
 
-    /// What the vendor's answer means for the limits.
-    async fn settle(
-        &self,
-        facts: &Facts,
-        client: Option<IpAddr>,
-        charge: Box<Charge>,
-        reply: &mut Reply,
-    ) {
-        if reply.status().is_success() {
-            charge.accepted().await;
-        } else if reply.status() == StatusCode::TOO_MANY_REQUESTS {
-            let wait = reply.pause(Timestamp::now());
-            let counted = client.filter(|_address| self.blueprint.tells_addresses());
-            let limiter = &self.services.limiter;
-            limiter.pause(facts.operation, counted, wait).await;
-        }
+/// What the vendor's answer means for the limits.
+async fn settle(charge: Box<Charge>, reply: &mut Reply) {
+    if reply.status().is_success() {
+        charge.accepted().await;
+    } else if reply.status() == StatusCode::TOO_MANY_REQUESTS {
+        charge.pause(reply.pause(Timestamp::now())).await;
     }
 }

@@ -20,8 +20,8 @@ pub struct Attempt<'a> {
     pub caller: Option<&'a CallerName>,
     /// The account to be recovered.
     pub email: Option<&'a CanonicalEmail>,
-    /// The user's address, where it is known.
-    pub client: Option<IpAddr>,
+    /// From where.
+    pub client: ClientAddress,
     /// The path's device.
     pub device: Option<&'a str>,
     /// On whose behalf.
@@ -30,8 +30,45 @@ pub struct Attempt<'a> {
     pub login_token: Option<&'a str>,
     /// The number to which a code would be sent.
     pub phone: Option<&'a CanonicalPhone>,
-    /// Whether the vendor is told the user's address, and so counts that instead of ours.
-    pub address_sent: bool,
+}
+
+/// The address that a user comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// Nobody says.
+    Unknown,
+    /// The vendor isn't told, and counts by ours.
+    Known(IpAddr),
+    /// The vendor is told, and counts by it.
+    Sent(IpAddr),
+}
+
+impl ClientAddress {
+    /// Of an address, where one is known, and whether the vendor is told such addresses.
+    #[must_use]
+    pub fn new(known: Option<IpAddr>, is_sent: bool) -> Self {
+        match known {
+            None => Self::Unknown,
+            Some(address) if is_sent => Self::Sent(address),
+            Some(address) => Self::Known(address),
+        }
+    }
+
+    /// Where it is known to us.
+    const fn known(self) -> Option<IpAddr> {
+        match self {
+            Self::Unknown => None,
+            Self::Known(address) | Self::Sent(address) => Some(address),
+        }
+    }
+
+    /// Where the vendor counts by it.
+    pub(super) const fn sent(self) -> Option<IpAddr> {
+        match self {
+            Self::Unknown | Self::Known(_) => None,
+            Self::Sent(address) => Some(address),
+        }
+    }
 }
 
 impl<C: Clock> Limiter<C> {
@@ -43,12 +80,13 @@ impl<C: Clock> Limiter<C> {
     ) -> [Option<(&Policy, Key)>; MOST_ASKED] {
         let upstream = self
             .policy(Limit::Upstream, attempt.operation)
-            .filter(|_policy| !attempt.address_sent && !paused)
+            .filter(|_policy| attempt.client.sent().is_none() && !paused)
             .map(|policy| (policy, Key::ONLY));
         let share = self.share(attempt).filter(|_share| upstream.is_some());
         let asks = match attempt.operation.facts().counted {
             Counted::Code => [
-                Some((&self.code, self.guessed(attempt))),
+                // SECURITY: not the number, which the caller may make up for each guess
+                Some((&self.code, self.whose(Limit::Code, attempt, None))),
                 share,
                 upstream,
                 None,
@@ -60,7 +98,10 @@ impl<C: Clock> Limiter<C> {
                 let email = attempt
                     .email
                     .map_or(Key::ONLY, |email| self.keys.email(email));
-                let client = attempt.client.map(|client| self.keys.client(client));
+                let client = attempt
+                    .client
+                    .known()
+                    .map(|client| self.keys.client(client));
                 let pair = client.map(|client| Key::of_pair(email, client));
                 [
                     Some((&self.email, email)),
@@ -71,7 +112,7 @@ impl<C: Clock> Limiter<C> {
                 ]
             }
             Counted::Send => [
-                Some((&self.send, self.sent_to(attempt))),
+                Some((&self.send, self.whose(Limit::Send, attempt, attempt.phone))),
                 share,
                 upstream,
                 None,
@@ -88,35 +129,19 @@ impl<C: Clock> Limiter<C> {
         Some((policy, self.keys.hash(policy.limit.as_str(), &[caller])))
     }
 
-    /// Whose code is guessed: the device's, else the user's, else the login's.
-    fn guessed(&self, attempt: &Attempt<'_>) -> Key {
-        let limit = Limit::Code.as_str();
-        if let Some(device) = attempt.device {
-            self.keys.hash(limit, &[b"device\0", device.as_bytes()])
+    /// Whom a code is of or for: the device, else the user, else the number, else whoever logs in.
+    fn whose(&self, limit: Limit, attempt: &Attempt<'_>, phone: Option<&CanonicalPhone>) -> Key {
+        let (kind, id) = if let Some(device) = attempt.device {
+            ("device\0", device)
         } else if let Some(user) = attempt.user {
-            self.keys
-                .hash(limit, &[b"user\0", user.as_str().as_bytes()])
+            ("user\0", user.as_str())
+        } else if let Some(phone) = phone {
+            ("phone\0", phone.as_str())
         } else {
-            let login = attempt.login_token.unwrap_or_default();
-            self.keys.hash(limit, &[b"login\0", login.as_bytes()])
-        }
-    }
-
-    /// To whom a code is sent: the device, else the user, else the number, else whoever logs in.
-    fn sent_to(&self, attempt: &Attempt<'_>) -> Key {
-        let limit = Limit::Send.as_str();
-        if let Some(device) = attempt.device {
-            self.keys.hash(limit, &[b"device\0", device.as_bytes()])
-        } else if let Some(user) = attempt.user {
-            self.keys
-                .hash(limit, &[b"user\0", user.as_str().as_bytes()])
-        } else if let Some(phone) = attempt.phone {
-            self.keys
-                .hash(limit, &[b"phone\0", phone.as_str().as_bytes()])
-        } else {
-            let login = attempt.login_token.unwrap_or_default();
-            self.keys.hash(limit, &[b"login\0", login.as_bytes()])
-        }
+            ("login\0", attempt.login_token.unwrap_or_default())
+        };
+        self.keys
+            .hash(limit.as_str(), &[kind.as_bytes(), id.as_bytes()])
     }
 }
 

@@ -38,10 +38,10 @@ mod tests;
 
 use asks::shares;
 use pause::Pauses;
-use policy::{Answer, Policy};
+use policy::Policy;
 use room::Room;
 
-pub use asks::Attempt;
+pub use asks::{Attempt, ClientAddress};
 pub use gcra::MOST_QUOTAS;
 pub use key::{HashKey, NoRandomness};
 pub use outcome::{Charge, Decision, Decisions, Denied, Refusal};
@@ -248,7 +248,7 @@ impl<C: Clock> Limiter<C> {
     /// By the memory store.
     fn admit_here(self: &Arc<Self>, attempt: &Attempt<'_>) -> Result<Box<Charge<C>>, Box<Refusal>> {
         let now = self.now();
-        let mut charge = Charge::new(self, attempt.operation);
+        let mut charge = Charge::new(self, attempt);
         let paused = self.paused(attempt, now);
         match paused {
             Some(left) if self.pause_mode(attempt.operation) == Mode::Enforce => {
@@ -259,11 +259,11 @@ impl<C: Clock> Limiter<C> {
         }
         for (policy, key) in self.asks(attempt, paused.is_some()).into_iter().flatten() {
             match policy.charge(key, now) {
-                Answer::Admitted(taken) => {
+                Ok(taken) => {
                     let left = taken.charged.remaining;
                     charge.add(policy.limit, key, Decision::Admitted, left, Some(taken));
                 }
-                Answer::Refused { retry_after } => match policy.mode {
+                Err(retry_after) => match policy.mode {
                     Mode::Enforce => {
                         let limit = policy.limit;
                         return Err(Self::refuse(limit, Some(policy), retry_after, &charge));
@@ -275,10 +275,8 @@ impl<C: Clock> Limiter<C> {
         Ok(charge)
     }
 
-    /// The vendor refused for its own limit and said to come again after `wait`: pauses what it
-    /// counted, that address if it was sent, else the whole operation. At least 1 s, at most 5 min.
-    /// All replicas that share a store pause.
-    pub async fn pause(&self, operation: Operation, sent_client: Option<IpAddr>, wait: Duration) {
+    /// See [`Charge::pause`]. All replicas that share a store pause.
+    async fn pause(&self, operation: Operation, sent_client: Option<IpAddr>, wait: Duration) {
         self.pause_here(operation, sent_client, wait);
         if self.link.is_some() {
             Box::pin(self.pause_shared(operation, sent_client, wait)).await;
@@ -305,15 +303,9 @@ impl<C: Clock> Limiter<C> {
         self.room.keys()
     }
 
-    /// How many attempts were counted in shared buckets so far, as there was no room for their key.
-    #[must_use]
-    pub fn shared_attempts(&self) -> usize {
-        self.room.shared()
-    }
-
     fn paused(&self, attempt: &Attempt<'_>, now: u64) -> Option<Duration> {
-        let client = attempt.client.filter(|_client| attempt.address_sent);
-        self.pauses.left(&self.keys, attempt.operation, client, now)
+        self.pauses
+            .left(&self.keys, attempt.operation, attempt.client.sent(), now)
     }
 
     /// A pause refuses where the operation's own limit would, else where any limit does: with

@@ -6,7 +6,7 @@ use governor::clock::{Clock, DefaultClock};
 use http::{HeaderName, HeaderValue, header::RETRY_AFTER};
 
 use super::{
-    Limit, Limiter,
+    Attempt, ClientAddress, Limit, Limiter,
     key::Key,
     shared::{Receipt, StoreAway},
     table::Taken,
@@ -74,6 +74,7 @@ struct Asked {
 pub struct Charge<C: Clock = DefaultClock> {
     limiter: Arc<Limiter<C>>,
     operation: Operation,
+    client: ClientAddress,
     asked: [Option<Asked>; MOST_ASKED],
     decisions: Decisions,
     note: Option<LimitNote>,
@@ -82,10 +83,11 @@ pub struct Charge<C: Clock = DefaultClock> {
 }
 
 impl<C: Clock> Charge<C> {
-    pub(super) fn new(limiter: &Arc<Limiter<C>>, operation: Operation) -> Box<Self> {
+    pub(super) fn new(limiter: &Arc<Limiter<C>>, attempt: &Attempt<'_>) -> Box<Self> {
         Box::new(Self {
             limiter: Arc::clone(limiter),
-            operation,
+            operation: attempt.operation,
+            client: attempt.client,
             asked: [None; MOST_ASKED],
             decisions: Decisions::default(),
             note: None,
@@ -170,6 +172,13 @@ impl<C: Clock> Charge<C> {
         if let Err(error) = Box::pin(clearing).await {
             tracing::debug!(%error, "what was to be forgiven stays counted");
         }
+    }
+
+    /// The vendor refused for its own limit and said to come again after `wait`: pauses what it
+    /// counted, that address if it was sent, else the whole operation. At least 1 s, at most 5 min.
+    pub async fn pause(self: Box<Self>, wait: Duration) {
+        let (operation, sent) = (self.operation, self.client.sent());
+        self.limiter.pause(operation, sent, wait).await;
     }
 
     pub(super) fn accepted_here(&self) {

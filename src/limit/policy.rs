@@ -28,12 +28,6 @@ pub(super) struct Policy {
     pub(super) table: Arc<dyn Table>,
 }
 
-/// What a limit says to an attempt.
-pub(super) enum Answer {
-    Admitted(Taken),
-    Refused { retry_after: Duration },
-}
-
 impl Policy {
     /// A limit of many keys.
     pub(super) fn new(
@@ -84,11 +78,12 @@ impl Policy {
         })
     }
 
-    pub(super) fn charge(&self, key: Key, now: u64) -> Answer {
-        match self.table.charge(key, &self.rates, now) {
-            Ok(taken) => Answer::Admitted(taken),
-            Err(retry_after) => Answer::Refused { retry_after },
-        }
+    /// Charges one attempt to `key`.
+    ///
+    /// # Errors
+    /// How long until it would be admitted.
+    pub(super) fn charge(&self, key: Key, now: u64) -> Result<Taken, Duration> {
+        self.table.charge(key, &self.rates, now)
     }
 
     pub(super) fn give_back(&self, key: Key, taken: &Taken, now: u64) {

@@ -7,7 +7,6 @@ pub(super) struct Room {
     keys: AtomicUsize,
     most: usize,
     full: AtomicBool,
-    shared: AtomicUsize,
 }
 
 impl Room {
@@ -16,7 +15,6 @@ impl Room {
             keys: AtomicUsize::new(0),
             most,
             full: AtomicBool::new(false),
-            shared: AtomicUsize::new(0),
         }
     }
 
@@ -28,11 +26,6 @@ impl Room {
     /// How many there are.
     pub(super) fn keys(&self) -> usize {
         self.keys.load(Ordering::Relaxed)
-    }
-
-    /// How many attempts were counted in shared buckets so far.
-    pub(super) fn shared(&self) -> usize {
-        self.shared.load(Ordering::Relaxed)
     }
 
     /// Says that there is room again, once it is so.
@@ -53,15 +46,12 @@ impl Room {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |keys| {
                 (keys < self.most).then(|| keys.saturating_add(1))
             });
-        if taken.is_err() {
-            self.shared.fetch_add(1, Ordering::Relaxed);
-            if !self.full.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    max_keys = self.most,
-                    "the table of limited keys is full: new keys share buckets, which makes limits \
-                     stricter; limits.max_keys makes it larger"
-                );
-            }
+        if taken.is_err() && !self.full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                max_keys = self.most,
+                "the table of limited keys is full: new keys share buckets, which makes limits \
+                 stricter; limits.max_keys makes it larger"
+            );
         }
         taken.is_ok()
     }

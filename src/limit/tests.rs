@@ -87,12 +87,11 @@ const fn attempt(operation: Operation) -> Attempt<'static> {
         operation,
         caller: None,
         email: None,
-        client: None,
+        client: ClientAddress::Unknown,
         device: None,
         user: None,
         login_token: None,
         phone: None,
-        address_sent: false,
     }
 }
 
@@ -105,8 +104,7 @@ pub(in crate::limit) fn recovery(email: &CanonicalEmail) -> Attempt<'_> {
 
 pub(in crate::limit) fn recovery_from(email: &CanonicalEmail, client: u8) -> Attempt<'_> {
     Attempt {
-        client: Some(IpAddr::from([192, 0, 2, client])),
-        address_sent: true,
+        client: ClientAddress::Sent([192, 0, 2, client].into()),
         ..recovery(email)
     }
 }
@@ -410,5 +408,5 @@ fn what_a_request_holds_may_go_to_any_task() {
     sends::<Arc<Limiter>>();
     sends::<Charge>();
     sends::<Refusal>();
-    assert!(size_of::<Charge>() <= 480, "{}", size_of::<Charge>());
+    assert!(size_of::<Charge>() <= 496, "{}", size_of::<Charge>());
 }

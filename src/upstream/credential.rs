@@ -13,12 +13,6 @@ pub enum Credential<'a> {
     User(&'a HeaderValue),
 }
 
-impl<'a> From<&'a Bearer> for Credential<'a> {
-    fn from(bearer: &'a Bearer) -> Self {
-        Self::Environment(bearer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -69,7 +63,7 @@ mod tests {
         assert_eq!(headers[AUTHORIZATION], "Bearer own");
         assert!(subject.iter().all(|name| !headers.contains_key(name)));
         let ours = bearer_for_tests("Bearer ours");
-        let headers = build((&ours).into());
+        let headers = build(Credential::Environment(&ours));
         assert_eq!(headers[AUTHORIZATION], "Bearer ours");
         assert!(subject.iter().all(|name| headers.contains_key(name)));
     }

@@ -95,7 +95,7 @@ impl Reply {
     }
 
     /// Only those that go on to the caller.
-    #[must_use]
+    #[cfg(test)]
     pub const fn headers(&self) -> &HeaderMap {
         &self.headers
     }

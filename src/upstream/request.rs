@@ -152,12 +152,7 @@ impl Blueprint {
 
     /// What leaves for this request, on this credential.
     #[must_use]
-    pub fn build<'a>(
-        &self,
-        outgoing: Outgoing<'_>,
-        credential: impl Into<Credential<'a>>,
-    ) -> UpstreamRequest {
-        let credential = credential.into();
+    pub fn build(&self, outgoing: Outgoing<'_>, credential: Credential<'_>) -> UpstreamRequest {
         let facts = outgoing.operation.facts();
         let mut fields = Vec::with_capacity(USUALLY);
         for (name, value) in outgoing.caller_headers {

@@ -64,8 +64,10 @@ impl Rig {
             trace: None,
             body,
         };
-        self.blueprint
-            .build(outgoing, &bearer_for_tests("Bearer ours"))
+        self.blueprint.build(
+            outgoing,
+            Credential::Environment(&bearer_for_tests("Bearer ours")),
+        )
     }
 
     async fn send(&self, budget: Duration) -> Result<Reply, UpstreamError> {

@@ -26,7 +26,7 @@ use mfa_gateway::{
     body::{self, Rules},
     config::{Loaded, Sources, load},
     event::{Event, LimitNote, Outcome, Peer, Stage, UpstreamNote},
-    limit::{Attempt, HashKey, Limiter},
+    limit::{Attempt, ClientAddress, HashKey, Limiter},
     model::{CallerName, CanonicalEmail, Region, RequestId, Subaddress, TenantId, UserId},
     route::{Operation, RouteTable},
     upstream::{Blueprint, Credential, Outgoing},
@@ -126,12 +126,11 @@ fn a_recovery_is_charged_to_all_limits(bencher: Bencher<'_, '_>) {
             operation: Operation::Recover,
             caller: None,
             email: Some(email),
-            client: Some(*client),
+            client: ClientAddress::Sent(*client),
             device: None,
             user: None,
             login_token: None,
             phone: None,
-            address_sent: true,
         };
         at_once(limiter.admit(&attempt)).is_ok()
     });

@@ -47,7 +47,7 @@ impl<C: Clock> Limiter<C> {
         attempt: &Attempt<'_>,
     ) -> Result<Box<Charge<C>>, Denied> {
         let operation = attempt.operation;
-        let mut charge = Charge::new(self, operation);
+        let mut charge = Charge::new(self, attempt);
         let enforce = self.pause_mode(operation) == Mode::Enforce;
         let paused = self.paused(attempt, self.now());
         match paused {
@@ -98,8 +98,7 @@ impl<C: Clock> Limiter<C> {
     ) -> Result<Box<Charge<C>>, Denied> {
         if charged.paused > 0 {
             let left = Duration::from_millis(charged.paused);
-            let client = attempt.client.filter(|_client| attempt.address_sent);
-            self.pause_here(attempt.operation, client, left);
+            self.pause_here(attempt.operation, attempt.client.sent(), left);
             if self.pause_mode(attempt.operation) == Mode::Enforce {
                 return Err(self.refuse_paused(attempt.operation, left, &charge).into());
             }
@@ -137,8 +136,7 @@ impl<C: Clock> Limiter<C> {
     }
 
     fn pause_name(&self, link: &StoreLink, attempt: &Attempt<'_>) -> String {
-        let client = attempt.client.filter(|_client| attempt.address_sent);
-        let key = pause::key(&self.keys, attempt.operation, client);
+        let key = pause::key(&self.keys, attempt.operation, attempt.client.sent());
         words(link, "pause", key)
     }
 

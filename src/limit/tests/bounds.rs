@@ -29,7 +29,7 @@ async fn a_million_emails_take_at_most_80_bytes_each_and_give_them_back() {
             head: next(),
             tail: u32::from_le_bytes([a, b, c, d]),
         };
-        assert!(matches!(policy.charge(key, 0), Answer::Admitted(_)));
+        assert!(policy.charge(key, 0).is_ok());
     }
     assert_eq!(limiter.keys(), EMAILS);
     let each = sum_of_bytes(&limiter).div_ceil(EMAILS);
@@ -85,7 +85,6 @@ async fn a_full_table_is_stricter_and_never_open() {
         }
     }
     assert_eq!(limiter.keys(), 100);
-    assert!(limiter.shared_attempts() > 0);
     let flooded = sum_of_bytes(&limiter);
     assert_eq!(
         admitted(&limiter, &recovery(&known)),

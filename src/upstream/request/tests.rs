@@ -60,7 +60,10 @@ fn build_in(
         trace,
         body: &Bytes::from_static(b"{}"),
     };
-    blueprint.build(outgoing, &bearer_for_tests("Bearer ours"))
+    blueprint.build(
+        outgoing,
+        Credential::Environment(&bearer_for_tests("Bearer ours")),
+    )
 }
 
 #[test]
@@ -154,7 +157,10 @@ fn nothing_secret_prints() {
         trace: None,
         body: &Bytes::from_static(b"canary"),
     };
-    let request = blueprint(&[], &["*"]).build(outgoing, &bearer_for_tests("canary"));
+    let request = blueprint(&[], &["*"]).build(
+        outgoing,
+        Credential::Environment(&bearer_for_tests("canary")),
+    );
     assert_eq!(format!("{request:?}"), "GET /identity/x");
 }
 
