@@ -24,8 +24,9 @@ const BACKLOG: i32 = 4_096;
 pub enum Listener {
     /// Over TCP.
     Tcp(TcpListener),
-    /// A unix socket; its file goes when this does.
-    Unix(UnixListener, SocketFile),
+    /// A unix socket. Its file goes when this does, and first: once nobody listens, the next
+    /// process may put its own there.
+    Unix(SocketFile, UnixListener),
 }
 
 /// Who may connect to a unix socket.
@@ -94,7 +95,7 @@ impl Listener {
             Self::Tcp(listener) => listener
                 .local_addr()
                 .map_or_else(|error| error.to_string(), |address| address.to_string()),
-            Self::Unix(_, file) => format!("unix:{}", file.0.display()),
+            Self::Unix(file, _) => format!("unix:{}", file.0.display()),
         }
     }
 
@@ -112,7 +113,7 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok((Socket::Left(stream), Peer::Tcp(peer), Proof::default()))
             }
-            Self::Unix(listener, _) => {
+            Self::Unix(_, listener) => {
                 let (stream, _unnamed) = listener.accept().await?;
                 // as it was when it connected: a process that changes its user later gains nothing.
                 // Whose user can't be told is nobody.
@@ -166,7 +167,7 @@ fn unix_socket(path: &Path, access: UnixAccess) -> io::Result<Listener> {
     // SECURITY: last, so that nobody connects while the file is still open to more.
     socket.listen(BACKLOG)?;
     let listener = UnixListener::from_std(socket.into())?;
-    Ok(Listener::Unix(listener, file))
+    Ok(Listener::Unix(file, listener))
 }
 
 /// Removes a socket that nobody listens on any more: the one of a gateway that was killed.
