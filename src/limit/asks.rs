@@ -1,6 +1,6 @@
 //! Which limits count an attempt, and under which key.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use governor::clock::Clock;
 
@@ -8,7 +8,7 @@ use super::{Limit, Limiter, key::Key, outcome::MOST_ASKED, policy::Policy};
 use crate::{
     config::{self, Limits},
     model::{CallerName, CanonicalEmail, CanonicalPhone, Quota, UserId},
-    route::{Counted, Operation},
+    route::{Category, Counted, Operation},
 };
 
 /// One request, as far as it matters to limits.
@@ -131,17 +131,30 @@ impl<C: Clock> Limiter<C> {
 
     /// Whom a code is of or for: the device, else the user, else the number, else whoever logs in.
     fn whose(&self, limit: Limit, attempt: &Attempt<'_>, phone: Option<&CanonicalPhone>) -> Key {
+        let enrols = attempt.operation.facts().category == Category::Enrolment;
         let (kind, id) = if let Some(device) = attempt.device {
-            ("device\0", device)
+            ("device\0", any_case(device))
         } else if let Some(user) = attempt.user {
-            ("user\0", user.as_str())
+            // SECURITY: the code of a factor that is being added is there for whoever adds it, and
+            // would clear the guesses at the user's other factors
+            let kind = if enrols { "enrolling\0" } else { "user\0" };
+            (kind, any_case(user.as_str()))
         } else if let Some(phone) = phone {
-            ("phone\0", phone.as_str())
+            ("phone\0", phone.as_str().into())
         } else {
-            ("login\0", attempt.login_token.unwrap_or_default())
+            ("login\0", attempt.login_token.unwrap_or_default().into())
         };
         self.keys
             .hash(limit.as_str(), &[kind.as_bytes(), id.as_bytes()])
+    }
+}
+
+/// SECURITY: the vendor may know an id in any case, and each spelling would have attempts of its own.
+fn any_case(id: &str) -> Cow<'_, str> {
+    if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        id.to_ascii_lowercase().into()
+    } else {
+        id.into()
     }
 }
 

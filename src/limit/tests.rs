@@ -240,6 +240,42 @@ fn codes_are_counted_by_device_else_user_else_login() {
 }
 
 #[test]
+fn an_id_is_one_however_it_is_spelled() {
+    let (limiter, _clock) = limiter(&settings());
+    let [small, large] = ["user-1", "User-1"].map(|user| UserId::parse(user).unwrap());
+    let by_device = |device| Attempt {
+        device: Some(device),
+        ..attempt(Operation::LoginSmsVerify)
+    };
+    let by_user = |user| Attempt {
+        user: Some(user),
+        ..attempt(Operation::UserDisable)
+    };
+    assert_eq!(admitted(&limiter, &by_device("abc-1")), 10);
+    assert_eq!(admitted(&limiter, &by_device("ABC-1")), 0);
+    assert_eq!(admitted(&limiter, &by_user(&small)), 10);
+    assert_eq!(admitted(&limiter, &by_user(&large)), 0);
+}
+
+#[test]
+fn who_adds_a_factor_gets_no_new_guesses_at_another() {
+    let (limiter, _clock) = limiter(&settings());
+    let user = UserId::parse("u").unwrap();
+    let of_user = |operation| Attempt {
+        user: Some(&user),
+        ..attempt(operation)
+    };
+    assert_eq!(admitted(&limiter, &of_user(Operation::UserDisable)), 10);
+    let added = limiter.admit_here(&of_user(Operation::UserEnrollVerify));
+    added.unwrap().accepted_here();
+    assert_eq!(admitted(&limiter, &of_user(Operation::UserDisable)), 0);
+    assert_eq!(
+        admitted(&limiter, &of_user(Operation::UserEnrollVerify)),
+        10
+    );
+}
+
+#[test]
 fn codes_that_are_sent_are_counted_by_device_user_or_number() {
     let (limiter, _clock) = limiter(&settings());
     let phones = ["+49 170 1", "+49-1701", "+49 170 2"];

@@ -32,7 +32,9 @@ type Methods = Vec<Operation>;
 struct Template {
     before: &'static str,
     after: &'static str,
-    /// Literal segments that stand at the parameter's place in other paths; a literal beats a parameter.
+    /// Literal segments that stand at the parameter's place in other paths; a literal beats a
+    /// parameter. However it is spelled: a vendor that routes without regard to case would run the
+    /// other operation.
     taken: Vec<&'static str>,
     methods: Methods,
 }
@@ -171,7 +173,11 @@ impl RouteTable {
                 .strip_prefix(template.before)?
                 .strip_suffix(template.after)?;
             let parameter = PathParameter::parse(value)?;
-            (!template.taken.contains(&value)).then_some((path, Some(parameter), &template.methods))
+            let is_taken = template
+                .taken
+                .iter()
+                .any(|literal| literal.eq_ignore_ascii_case(value));
+            (!is_taken).then_some((path, Some(parameter), &template.methods))
         })
     }
 }
@@ -320,6 +326,12 @@ mod tests {
         );
         let odd = "/identity/resources/users/v1/mfa/sms/enroll/disable";
         assert_eq!(find(&Method::POST, odd), Err(RouteError::Unknown));
+        for spelled in ["Enroll", "ENROLL", "enrolL"] {
+            let path = login.replace("enroll", spelled);
+            assert_eq!(find(&Method::POST, &path), Err(RouteError::Unknown));
+        }
+        let device = find(&Method::POST, &login.replace("enroll", "enrolled")).unwrap();
+        assert_eq!(device.0, Operation::LoginSmsRequest);
     }
 
     #[test]
