@@ -235,7 +235,7 @@ impl Serving {
                 }
                 finished
             }
-            () = signals.again() => {
+            () = signals.stop.told_again() => {
                 tracing::warn!("told a second time: ending at once, requests in flight get no answer");
                 false
             }

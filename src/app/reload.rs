@@ -78,26 +78,37 @@ impl Configuration {
         Arc::clone(&self.loaded.borrow())
     }
 
-    /// Follows signals and files until something says that serving is over.
+    /// Follows signals and files until something says that serving is over. That is heard also
+    /// while a file is read: on a disk that hangs it may take for ever.
     pub(super) async fn follow(&mut self, parts: &mut Parts, signals: &mut Signals) -> Cause {
         let hopeless = parts.audit.unrecoverable();
         tokio::pin!(hopeless);
         let mut clock = interval(LOOK);
         loop {
-            tokio::select! {
+            let reload = tokio::select! {
                 signal = signals.next() => match signal {
-                    Signal::Reload => {
-                        self.reload(parts).await;
-                        self.follow_lasting().await;
+                    Signal::Reload => true,
+                    Signal::Reopen => {
+                        parts.audit.reopen();
+                        continue;
                     }
-                    Signal::Reopen => parts.audit.reopen(),
                     Signal::Stop => return Cause::Told,
                 },
                 () = &mut hopeless => return Cause::AuditLost,
-                _ = clock.tick() => {
+                _ = clock.tick() => false,
+            };
+            let read = async {
+                if reload {
+                    self.reload(parts).await;
+                } else {
                     self.follow_files(parts).await;
-                    self.follow_lasting().await;
                 }
+                self.follow_lasting().await;
+            };
+            tokio::select! {
+                () = read => {}
+                () = signals.stop.told() => return Cause::Told,
+                () = &mut hopeless => return Cause::AuditLost,
             }
         }
     }

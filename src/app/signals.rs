@@ -22,13 +22,19 @@ pub enum Signal {
 #[derive(Debug)]
 pub struct Signals {
     hangup: unix::Signal,
+    pub(super) stop: Stop,
+    user1: unix::Signal,
+}
+
+/// What says [`Signal::Stop`].
+#[derive(Debug)]
+pub(super) struct Stop {
     interrupt: unix::Signal,
     quit: Arc<watch::Sender<bool>>,
     quits: watch::Receiver<bool>,
-    /// Whether a signal has said [`Signal::Stop`].
-    stopped: bool,
+    /// Whether a signal has said it.
+    signalled: bool,
     terminate: unix::Signal,
-    user1: unix::Signal,
 }
 
 impl Signals {
@@ -40,11 +46,13 @@ impl Signals {
         let (quit, quits) = watch::channel(false);
         Ok(Self {
             hangup: unix::signal(SignalKind::hangup())?,
-            interrupt: unix::signal(SignalKind::interrupt())?,
-            quit: Arc::new(quit),
-            quits,
-            stopped: false,
-            terminate: unix::signal(SignalKind::terminate())?,
+            stop: Stop {
+                interrupt: unix::signal(SignalKind::interrupt())?,
+                quit: Arc::new(quit),
+                quits,
+                signalled: false,
+                terminate: unix::signal(SignalKind::terminate())?,
+            },
             user1: unix::signal(SignalKind::user_defined1())?,
         })
     }
@@ -52,33 +60,39 @@ impl Signals {
     /// Says [`Signal::Stop`] from inside, when `true` is sent.
     #[must_use]
     pub fn quit(&self) -> Arc<watch::Sender<bool>> {
-        Arc::clone(&self.quit)
+        Arc::clone(&self.stop.quit)
     }
 
     /// The next word.
     pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.hangup.recv() => Signal::Reload,
+            _ = self.user1.recv() => Signal::Reopen,
+            () = self.stop.told() => Signal::Stop,
+        }
+    }
+}
+
+impl Stop {
+    /// The first time.
+    pub(super) async fn told(&mut self) {
         let quit = async {
             if self.quits.wait_for(|quit| *quit).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
-            _ = self.hangup.recv() => Signal::Reload,
-            _ = self.user1.recv() => Signal::Reopen,
-            () = end(&mut self.terminate, &mut self.interrupt) => {
-                self.stopped = true;
-                Signal::Stop
-            }
-            () = quit => Signal::Stop,
+            () = end(&mut self.terminate, &mut self.interrupt) => self.signalled = true,
+            () = quit => {}
         }
     }
 
-    /// A second signal that says [`Signal::Stop`]. The first may still come, where `POST
-    /// /quitquitquit` began the end: Kubernetes sends it to a sidecar when the app has ended.
-    pub(super) async fn again(&mut self) {
-        if !self.stopped {
+    /// A second signal. The first may still come, where `POST /quitquitquit` began the end:
+    /// Kubernetes sends it to a sidecar when the app has ended.
+    pub(super) async fn told_again(&mut self) {
+        if !self.signalled {
             end(&mut self.terminate, &mut self.interrupt).await;
-            self.stopped = true;
+            self.signalled = true;
         }
         end(&mut self.terminate, &mut self.interrupt).await;
     }

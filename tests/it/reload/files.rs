@@ -7,6 +7,10 @@ use mfa_gateway::sandbox::{
     certs::{Authority, LOOPBACK},
     world::seed::ADA,
 };
+use rustix::{
+    fs::{CWD, Mode, OFlags, mkfifoat, open},
+    process::Signal,
+};
 use serde_json::json;
 
 use super::{RELOAD_SUCCESS, event_after, guess, refused_reload, reload};
@@ -277,4 +281,20 @@ async fn a_signal_reads_the_vendors_ca_again_and_new_connections_are_verified_wi
     rig.call(guess(ADA.email))
         .await
         .assert_refused(503, "credential-unavailable");
+}
+
+#[tokio::test]
+async fn a_file_that_hangs_keeps_nobody_from_stopping_the_gateway() {
+    let mut rig = Rig::start().await;
+    let key = rig.path("api-key");
+    fs::remove_file(&key).unwrap();
+    mkfifoat(CWD, &key, Mode::RUSR | Mode::WUSR).unwrap();
+    rig.gateway.signal(Signal::HUP);
+    // a pipe without a reader can't be opened so: somebody waits for its text, as long as it is open
+    let _silent = eventually("it is being read", || {
+        open(&key, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok()
+    })
+    .await;
+    rig.gateway.signal(Signal::TERM);
+    assert_eq!(rig.gateway.end().await.code(), Some(0));
 }
