@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use rustix::{
-    fs::{AtFlags, StatxFlags, fstatfs, statx},
+    fs::{AtFlags, CWD, RenameFlags, StatxFlags, fstatfs, renameat_with, statx},
     io::Errno,
 };
 
@@ -32,6 +32,8 @@ pub(super) struct LogFile {
     path: PathBuf,
     file: File,
     length: u64,
+    /// What it holds is of another chain than what comes next.
+    of_another_chain: bool,
     /// From which length on it is rotated.
     limit: u64,
     /// When its first record was written.
@@ -80,6 +82,7 @@ impl LogFile {
             may_hang: is_of_others(fstatfs(&file)?.f_type),
             file,
             length,
+            of_another_chain: false,
             limit: rules.rotate_size.unwrap_or(u64::MAX),
             begun,
             named: false,
@@ -106,7 +109,16 @@ impl LogFile {
         matches!(self.rules.durability, Durability::Written) && !self.may_hang
     }
 
-    pub(super) const fn is_fresh(&self) -> bool {
+    /// What comes next is of another chain than what it holds.
+    pub(super) const fn begin_chain(&mut self) {
+        self.of_another_chain = true;
+    }
+
+    pub(super) const fn wants_header(&self) -> bool {
+        self.is_fresh() || self.of_another_chain
+    }
+
+    const fn is_fresh(&self) -> bool {
         self.length == 0
     }
 
@@ -134,6 +146,7 @@ impl LogFile {
                 whole = 0;
             }
         }
+        self.of_another_chain &= whole == 0;
         let now = State::of(&self.file).map_err(Broken::nothing)?;
         self.length = now.length;
         if let Err(error) = result {
@@ -170,6 +183,12 @@ impl LogFile {
         self.file.sync_data()
     }
 
+    /// Whether its name still means this file, and not one that another process made.
+    fn has_its_name(&self) -> io::Result<bool> {
+        let (own, named) = (self.file.metadata()?, fs::metadata(&self.path)?);
+        Ok((own.dev(), own.ino()) == (named.dev(), named.ino()))
+    }
+
     /// Renames the file after the time and its last record, and begins a new one. Where that
     /// fails the records go on into the old file: a full folder must not stop them. True where
     /// it did not fail.
@@ -191,15 +210,20 @@ impl LogFile {
             return Ok(false);
         }
         let old = name_for(&self.path, sequence);
-        if old.try_exists()? {
+        if old.try_exists()? || !self.has_its_name()? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        // now, or for as long as that takes another process could have its name
+        self.sync()?;
         fs::rename(&self.path, &old)?;
-        match self.sync().and_then(|()| open_locked(&self.path)) {
+        match open_locked(&self.path) {
             Ok(file) => (self.file, self.named) = (file, false),
             Err(error) => {
-                // it goes on under the name by which it is looked for
-                fs::rename(&old, &self.path)?;
+                // it goes on under the name by which it is looked for, unless that is another's now
+                let back = renameat_with(CWD, &old, CWD, &self.path, RenameFlags::NOREPLACE);
+                if let Err(taken) = back {
+                    tracing::warn!(file = %old.display(), error = %taken, "the audit file goes on under this name");
+                }
                 return Err(error);
             }
         }
@@ -207,7 +231,7 @@ impl LogFile {
         self.limit = self.rules.rotate_size.unwrap_or(u64::MAX);
         self.begun = SystemTime::now();
         if !self.rules.rotate_compress {
-            prune(&self.path, self.rules.rotate_keep)?;
+            prune(&self.path, self.rules.rotate_keep);
         }
         Ok(true)
     }

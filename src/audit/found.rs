@@ -65,10 +65,10 @@ impl Found {
                 slots.push(Slot::new(None, tip));
                 continue;
             };
-            torn = torn.or(found.torn);
+            torn = torn.or_else(|| found.torn.clone());
             let same = found.chain.as_ref() == Some(&chain);
             let cursor = found.tail.last().filter(|_| same).unwrap_or(tip);
-            slots.push(Slot::new(Some(found.target), cursor));
+            slots.push(Slot::new(Some(found.for_chain(&chain)), cursor));
         }
         Self {
             slots,

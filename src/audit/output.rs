@@ -57,9 +57,7 @@ fn compressor(path: PathBuf) -> Option<std::sync::mpsc::Sender<usize>> {
     let name = path.clone();
     let work = move || {
         for keep in told {
-            if let Err(error) = tidy(&path, keep) {
-                tracing::warn!(file = %path.display(), %error, "a rotated audit file could not be compressed and stays as it is");
-            }
+            tidy(&path, keep);
         }
     };
     let started = thread::Builder::new()
@@ -200,7 +198,7 @@ impl Keeper {
 
     fn open(&self) -> io::Result<Target> {
         let rules = self.shared.rules();
-        Target::open(&self.output, rules).map(|opened| opened.target)
+        Target::open(&self.output, rules).map(|opened| opened.for_chain(&self.shared.chain))
     }
 
     fn write(&mut self, target: &mut Target, job: &Job) -> (Link, Result<(), Fault>) {
@@ -221,7 +219,7 @@ impl Keeper {
         // who takes what is sent after a break may be another than before; in a file that goes on, a
         // header that says nothing new could be taken out unnoticed
         let resumed = job.resumed && !matches!(target, Target::File(_));
-        if target.is_fresh() || resumed || missed > 0 {
+        if target.wants_header() || resumed || missed > 0 {
             let mut body = Vec::new();
             let shared = &self.shared;
             shared

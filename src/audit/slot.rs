@@ -86,7 +86,7 @@ impl Slot {
         }
         let current = self.cursor.sequence == before.sequence && !self.reopen;
         let target = self.target.as_mut().filter(|target| {
-            current && target.is_prompt() && !target.is_fresh() && !target.is_full(lines.len())
+            current && target.is_prompt() && !target.wants_header() && !target.is_full(lines.len())
         });
         let Some(target) = target else {
             return Wrote::Later;

@@ -94,6 +94,18 @@ impl Broken {
     }
 }
 
+impl Opened {
+    /// The target, for lines of this chain.
+    pub(super) fn for_chain(mut self, chain: &str) -> Target {
+        if let Target::File(file) = &mut self.target
+            && self.chain.as_deref() != Some(chain)
+        {
+            file.begin_chain();
+        }
+        self.target
+    }
+}
+
 impl Target {
     /// Opens an output. May take its time.
     pub(super) fn open(output: &Output, rules: Rules) -> io::Result<Opened> {
@@ -132,11 +144,11 @@ impl Target {
         }
     }
 
-    /// Whether it must begin with a header still.
-    pub(super) const fn is_fresh(&self) -> bool {
+    /// Whether a header must come before the next line.
+    pub(super) const fn wants_header(&self) -> bool {
         match self {
             Self::Collector(collector) => collector.is_fresh(),
-            Self::File(file) => file.is_fresh(),
+            Self::File(file) => file.wants_header(),
             Self::Stream(stream) => stream.is_fresh(),
         }
     }

@@ -265,7 +265,77 @@ fn an_old_file_without_a_record_is_not_put_aside() {
     sealer.record(&Link::START, br#""a":1},"unmapped":{"b":2"#, &mut lines);
     target.append(&lines).unwrap();
     assert!(target.is_full(0) && target.rotate(1));
-    assert!(target.is_fresh() && rotated(&path).len() == 1);
+    assert!(target.wants_header() && rotated(&path).len() == 1);
+}
+
+#[test]
+fn a_file_that_another_process_made_meanwhile_is_not_put_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let rules = Rules::of(&config(&[&path]));
+    let opened = Target::open(&Output::File(path.clone()), rules).unwrap();
+    let mut target = opened.target;
+    target.append(b"ours\n").unwrap();
+    fs::rename(&path, folder.path().join("moved")).unwrap();
+    fs::write(&path, "theirs\n").unwrap();
+    assert!(!target.rotate(1));
+    target.append(b"more\n").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "theirs\n");
+    let moved = fs::read_to_string(folder.path().join("moved")).unwrap();
+    let files = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!((moved.as_str(), files), ("ours\nmore\n", 2));
+}
+
+#[tokio::test]
+async fn where_another_chain_goes_on_a_header_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one.log", "two.log"].map(|name| folder.path().join(name));
+    // the longest goes on
+    for (path, records) in [(&one, 2), (&two, 1)] {
+        let log = open(&config(&[path])).await;
+        for _ in 0..records {
+            put(&log.worker(), Stage::Completed).await;
+        }
+        log.close().await.unwrap();
+    }
+    let log = open(&config(&[&one, &two])).await;
+    put(&log.worker(), Stage::Refused).await;
+    log.close().await.unwrap();
+    let more = ["start", "refused", "stop"];
+    assert_eq!(story(&one)[5..], more);
+    assert_eq!(story(&two)[4..], [&["header"][..], &more].concat());
+    for path in [&one, &two] {
+        assert_eq!(report(&[path]).bad, None);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_could_not_be_opened_at_the_start_is_gone_on_with_after_a_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let config = Config {
+        on_failure: OnFailure::Continue,
+        ..config(&[&path])
+    };
+    let before = open(&config).await;
+    put(&before.worker(), Stage::Completed).await;
+    let log = open(&config).await;
+    before.close().await.unwrap();
+    eventually("it has the file", || story(&path).len() > 4).await;
+    log.close().await.unwrap();
+    let expected = [
+        "header",
+        "start",
+        "completed",
+        "stop",
+        "header",
+        "start",
+        "stop",
+    ];
+    let mut story = story(&path);
+    story.retain(|event| !event.starts_with("output"));
+    assert_eq!(story, expected);
+    assert_eq!(report(&[&path]).bad, None);
 }
 
 #[tokio::test]
