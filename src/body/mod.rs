@@ -171,16 +171,14 @@ fn is_json(content_type: &HeaderValue) -> bool {
     };
     let mut parts = text.split(';');
     let essence = parts.next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
-        && parts.all(|parameter| {
-            let parameter = parameter.trim();
-            let Some((name, value)) = parameter.split_once('=') else {
-                return parameter.is_empty();
-            };
-            // other parameters have no meaning for JSON, and only UTF-8 is JSON
-            !name.eq_ignore_ascii_case("charset")
-                || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        })
+    // SECURITY: some readers take `charset = utf-7` for what it looks like, and find other fields in
+    // that. JSON has no other parameter.
+    let is_utf_8 = |parameter: &str| {
+        ["", "charset=utf-8", "charset=\"utf-8\""]
+            .iter()
+            .any(|known| parameter.trim().eq_ignore_ascii_case(known))
+    };
+    essence.eq_ignore_ascii_case("application/json") && parts.all(is_utf_8)
 }
 
 #[cfg(test)]
@@ -222,6 +220,17 @@ mod tests {
             "text/plain",
             "application/jsonp",
             "application/json; charset=utf-16",
+            "application/json; charset = utf-7",
+            "application/json; charset =utf-8",
+            "application/json; charset= utf-7",
+            "application/json; charset=",
+            "application/json; charset=\"utf-7",
+            "application/json; charset=utf-8; charset=utf-7",
+            "application/json; charset*=utf-8''utf-7",
+            "application/json; x=\"; charset=utf-7\"",
+            "application/json; x=\"\\\"; charset=utf-8",
+            "application/json; utf-7",
+            "application/json; version=1",
             "application/x-www-form-urlencoded",
             "application/json, text/plain",
         ] {
