@@ -88,11 +88,12 @@ fn agrees(
     name: &HeaderName,
     token_says: &HeaderValue,
 ) -> Result<(), SubjectError> {
-    let mut said = headers.get_all(name).iter();
-    if said.all(|value| value == token_says) {
-        return Ok(());
+    match single(headers, name) {
+        Ok(None) => Ok(()),
+        Ok(Some(said)) if said == token_says => Ok(()),
+        Ok(Some(_other)) => Err(SubjectError::Disagrees(name.clone())),
+        Err(Repeated) => Err(SubjectError::Malformed(name.clone())),
     }
-    Err(SubjectError::Disagrees(name.clone()))
 }
 
 /// How surely a user must be present.
@@ -236,7 +237,6 @@ mod tests {
         for (said, name) in [
             (&[(USER, "bob")][..], USER),
             (&[(TENANT, "other")], TENANT),
-            (&[(USER, "ann"), (USER, "bob")], USER),
             (&[(USER, "")], USER),
             (&[(USER, "ANN")], USER),
         ] {
@@ -246,6 +246,14 @@ mod tests {
             };
             let refused = read(&asked, plain(), Some(&ann));
             assert_eq!(refused, Err(SubjectError::Disagrees(name)), "{said:?}");
+        }
+        for twice in [["ann", "ann"], ["ann", "bob"]] {
+            let asked = Asked {
+                said: &twice.map(|user| (USER, user)),
+                ..asked(Operation::UserDisable)
+            };
+            let refused = read(&asked, plain(), Some(&ann));
+            assert_eq!(refused, Err(SubjectError::Malformed(USER)), "{twice:?}");
         }
     }
 
