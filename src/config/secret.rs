@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 /// A secret as configured: the text itself, or a file that is read again when it changes.
 #[derive(Clone, Debug)]
 pub enum SecretSource {
-    /// In a file of its own, which may end in a newline.
+    /// In a file of its own, which may end in newlines.
     File(PathBuf),
     /// In the configuration.
     Inline(SecretString),
@@ -30,8 +30,7 @@ impl SecretSource {
         match self {
             Self::File(path) => {
                 let text = std::fs::read_to_string(path)?;
-                let text = text.strip_suffix('\n').unwrap_or(&text);
-                let text = text.strip_suffix('\r').unwrap_or(text);
+                let text = text.trim_end_matches(['\n', '\r']);
                 if text.is_empty() {
                     return Err(io::Error::new(
                         io::ErrorKind::InvalidData,
@@ -68,6 +67,18 @@ impl SecretSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn newlines_at_a_files_end_are_no_part_of_the_secret() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let source = SecretSource::File(file.path().to_owned());
+        for text in ["secret", "secret\n", "secret\r\n", "secret\n\n"] {
+            std::fs::write(file.path(), text).unwrap();
+            assert_eq!(source.read().unwrap().expose_secret(), "secret", "{text:?}");
+        }
+        std::fs::write(file.path(), "\n\n").unwrap();
+        assert!(source.read().is_err());
+    }
 
     #[test]
     fn at_most_two_secrets_stand_in_one_place() {

@@ -280,6 +280,8 @@ impl Layer {
         let mut outer = String::new();
         for name in tables {
             outer = join(&outer, name);
+            let place = self.places.entry(outer.clone());
+            place.or_insert_with(|| origin.clone());
             let inner = table
                 .entry(name.clone())
                 .or_insert_with(|| Value::from(Dict::new()));

@@ -389,6 +389,22 @@ fn who_asks_for_one_section_hears_of_its_mistakes_and_of_unreadable_sources() {
 }
 
 #[test]
+fn a_table_that_is_no_key_is_blamed_on_its_variable() {
+    for (name, key) in [
+        ("MFA_GATEWAY__LISTNE__X", "listne"),
+        ("MFA_GATEWAY__FRONTEGG__FOO__BAR", "frontegg.foo"),
+        ("MFA_GATEWAY__CALLERS__0__NAME", "callers"),
+    ] {
+        let mut world = World::new();
+        world.variable(name, "1");
+        let problems = load(&world.sources).unwrap_err();
+        let problem = problems.iter().find(|problem| problem.key == key);
+        let problem = problem.unwrap_or_else(|| panic!("{problems}"));
+        assert_eq!(problem.origin, Origin::Variable(name.to_owned()));
+    }
+}
+
+#[test]
 fn a_variable_of_others_that_is_obeyed_must_be_right() {
     let told = |sets: &[&str], name: &str, value: &str| {
         let mut world = World::new();
