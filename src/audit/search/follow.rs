@@ -90,7 +90,7 @@ impl Follow {
         for mut file in in_order(&inputs, &progress).map_err(|error| error.cause)? {
             let mut lines = file.lines(&progress).map_err(|error| error.cause)?;
             while let Some(text) = lines.next()? {
-                self.record(text.bytes, tell);
+                self.record(text.bytes, true, tell);
             }
         }
         Ok(())
@@ -99,26 +99,25 @@ impl Follow {
     fn take(&mut self, lines: &[u8], tell: &mut impl FnMut(Record)) {
         for line in lines.split(|byte| *byte == b'\n') {
             match self.unwrapper.take(line) {
-                Unwrapped::Bare => self.record(line, tell),
+                Unwrapped::Bare => self.record(line, false, tell),
                 Unwrapped::Part => {}
                 Unwrapped::Whole => {
                     let line = self.unwrapper.whole().to_vec();
-                    self.record(&line, tell);
+                    self.record(&line, false, tell);
                 }
             }
         }
     }
 
-    fn record(&mut self, line: &[u8], tell: &mut impl FnMut(Record)) {
+    /// `again`: it may have been told already. Else it hasn't, whatever its number: a file may hold
+    /// several chains.
+    fn record(&mut self, line: &[u8], again: bool, tell: &mut impl FnMut(Record)) {
         let Some(record) = Record::parse(line) else {
             return;
         };
+        // with a header another chain may begin
         let header = record.event() == Some("header");
-        if header && record.sequence() < self.last {
-            // another chain begins
-            self.last = record.sequence();
-        }
-        if header || record.sequence() > self.last {
+        if !again || header || record.sequence() > self.last {
             self.last = record.sequence();
             tell(record);
         }

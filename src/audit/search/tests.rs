@@ -219,6 +219,25 @@ async fn following_misses_nothing_over_rotation() {
 }
 
 #[tokio::test]
+async fn all_chains_of_one_file_are_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two, both] = ["one", "two", "both"].map(|name| folder.path().join(name));
+    for path in [&one, &two] {
+        let log = open(&config(&[path])).await;
+        put(&log.worker(), Stage::Completed).await;
+        log.close().await.unwrap();
+    }
+    let lines = [&one, &two].map(|path| fs::read_to_string(path).unwrap());
+    let merged = lines[0].lines().zip(lines[1].lines());
+    let merged: String = merged.map(|(one, two)| format!("{one}\n{two}\n")).collect();
+    fs::write(&both, merged).unwrap();
+    let mut followed = Follow::open(both, u64::MAX).unwrap();
+    let twice = |word| [word; 2];
+    let expected = ["header", "start", "succeeded", "stop"].map(twice).concat();
+    assert_eq!(told(&mut followed), expected);
+}
+
+#[tokio::test]
 async fn following_goes_on_after_truncation_and_half_a_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
