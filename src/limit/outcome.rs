@@ -277,17 +277,20 @@ impl Refusal {
     }
 
     /// What goes with a `429`: `Retry-After` (RFC 9110), `RateLimit-Policy` and `RateLimit`
-    /// (draft-ietf-httpapi-ratelimit-headers), times in whole seconds, rounded up.
+    /// (draft-ietf-httpapi-ratelimit-headers), times in whole seconds, rounded up. Where no quota
+    /// was used up, but the vendor asked for a pause, `Retry-After` alone.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let name = self.limit.as_str();
         let wait = whole_seconds(self.retry_after);
         // a name and a number are always a header's value
         let limit = ["\"", name, "\";r=0;t=", itoa::Buffer::new().format(wait)].concat();
-        let limit = HeaderValue::try_from(limit);
+        let limit = HeaderValue::try_from(limit).ok();
+        let policy = self.announced.clone();
+        let limit = limit.filter(|_limit| policy.is_some());
         [
             Some((RETRY_AFTER, HeaderValue::from(wait))),
-            self.announced.clone().map(|policy| (POLICY, policy)),
-            limit.ok().map(|limit| (LIMIT, limit)),
+            policy.map(|policy| (POLICY, policy)),
+            limit.map(|limit| (LIMIT, limit)),
         ]
         .into_iter()
         .flatten()

@@ -14,6 +14,14 @@ fn a_pause_holds_for_what_the_vendor_counted() {
     assert!(limiter.admit_here(&recovery_from(&a, 2)).is_ok());
     assert!(limiter.admit_here(&recovery(&a)).is_ok());
 
+    // where we have no quota there is none to tell of
+    limiter.pause_here(Operation::UserDevices, None, seconds(60));
+    let of_vendor = refusal(&limiter, &attempt(Operation::UserDevices));
+    let names = |refused: &Refusal| -> Vec<_> { refused.headers().map(|(name, _)| name).collect() };
+    assert_eq!(names(&of_vendor), ["retry-after"]);
+    let announced = ["retry-after", "ratelimit-policy", "ratelimit"];
+    assert_eq!(names(&refused), announced);
+
     limiter.pause_here(Operation::Recover, None, seconds(10_000));
     limiter.pause_here(Operation::Recover, None, seconds(1));
     assert_eq!(refusal(&limiter, &recovery(&a)).retry_after(), seconds(300));
