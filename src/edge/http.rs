@@ -49,6 +49,10 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What is read of the first bytes, so that a usual request needs no second read.
 const FIRST: usize = 2 * 1024;
 
+/// To who begins a head and doesn't end it in time (RFC 9110, section 15.5.9).
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
 /// An answer that is being made.
 pub(super) struct Answering {
     answer: Finish<Response<Body>>,
@@ -134,12 +138,17 @@ where
         let mut connection = Box::new(connection);
         let end = watchdog
             .guard(Pin::new(&mut *connection), WhenIdle::Park)
-            .await?;
-        if end == End::Closed {
+            .await;
+        if matches!(end, Ok(End::Closed)) {
             return Ok(());
         }
         let parts = connection.into_parts();
         (io, answers) = (parts.io.into_inner(), parts.service);
+        if matches!(end, Err(ConnectionError::Silent)) && io.activity.waits_for_head() {
+            io.give_up_head().await?;
+            return Err(ConnectionError::Silent);
+        }
+        end?;
         if watchdog.is_draining() {
             return io.close().await;
         }
@@ -244,6 +253,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PrefixedIo<S> {
         } else {
             Some(Version::Http1)
         }
+    }
+
+    /// Answers the part of a head that has come, as the rest has not in time.
+    async fn give_up_head(mut self) -> Result<(), ConnectionError> {
+        let told = Deadline::after(FAREWELL).run(self.socket.write_all(TOO_SLOW));
+        let told = told.await.map_err(|_elapsed| ConnectionError::Silent)?;
+        told.map_err(|error| ConnectionError::Served(error.into()))?;
+        self.close().await
     }
 
     /// Ends it properly, with TLS's own end too.

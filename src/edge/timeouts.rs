@@ -154,6 +154,12 @@ impl Activity {
         (!head_begun && !self.blocked.load(Ordering::Relaxed)).then_some(park_at)
     }
 
+    /// Whether a part of a head has come and the peer has all that was sent.
+    pub(super) fn waits_for_head(&self) -> bool {
+        let head_begun = self.waiting_since().is_some_and(|(_began, begun)| begun);
+        head_begun && !self.blocked.load(Ordering::Relaxed)
+    }
+
     /// Since when a head is waited for, and whether a part of it has come.
     fn waiting_since(&self) -> Option<(Instant, bool)> {
         if self.is_busy() {

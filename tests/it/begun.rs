@@ -129,14 +129,17 @@ async fn a_head_that_takes_too_long_and_a_connection_without_a_request_are_close
         .set("listen.idle_timeout", "'300ms'")
         .start()
         .await;
-    for bytes in [
-        "",
-        "GET /",
-        "GET / HTTP/1.1\r\nhost: localhost\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    for (bytes, status) in [
+        ("", None),
+        ("GET /", Some(408)),
+        ("GET / HTTP/1.1\r\nhost: localhost\r\n", Some(408)),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", None),
     ] {
         let mut connection = Raw::open(&rig.client).await;
         connection.send(bytes).await;
+        if let Some(status) = status {
+            assert_eq!(connection.reply().await.unwrap().status, status);
+        }
         connection.end().await;
     }
     let mut connection = Raw::open(&rig.client).await;
@@ -144,5 +147,7 @@ async fn a_head_that_takes_too_long_and_a_connection_without_a_request_are_close
         .send("GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .await;
     assert_eq!(connection.reply().await.unwrap().status, 404);
+    connection.send("GET /").await;
+    assert_eq!(connection.reply().await.unwrap().status, 408);
     connection.end().await;
 }
