@@ -25,7 +25,7 @@ use crate::{
     after_help = "Examples:\n  mfa-gateway audit search --email ada@example.com --since 2d audit.jsonl*\n  mfa-gateway audit search --operation 'user.*disable*' --outcome succeeded audit.jsonl*\n\nThe log is trusted as it is: audit verify says whether it may be."
 )]
 pub(super) struct SearchArgs {
-    /// The account, also where the log has only its hash
+    /// The account, also where the log has only its hash; where it has masks, all with the same
     #[arg(long)]
     email: Option<String>,
     /// The user's id
