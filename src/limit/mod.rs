@@ -303,6 +303,16 @@ impl<C: Clock> Limiter<C> {
         self.room.keys()
     }
 
+    const fn many_keyed(&self) -> [&Policy; 5] {
+        [
+            &self.client,
+            &self.code,
+            &self.email,
+            &self.email_client,
+            &self.send,
+        ]
+    }
+
     fn paused(&self, attempt: &Attempt<'_>, now: u64) -> Option<Duration> {
         self.pauses
             .left(&self.keys, attempt.operation, attempt.client.sent(), now)

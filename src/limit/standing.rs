@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use governor::clock::Clock;
 
-use super::{Limit, Limiter, StoreAway, policy::Policy};
+use super::{Limit, Limiter, StoreAway};
 use crate::{
     model::{CanonicalEmail, Quota},
     route::Operation,
@@ -92,26 +92,11 @@ impl<C: Clock> Limiter<C> {
         self.room.tell();
     }
 
-    /// Sweeps once a minute, for as long as the limiter is in use elsewhere.
+    /// Sweeps once a minute.
     pub async fn sweep_forever(self: Arc<Self>) {
-        let limiter = Arc::downgrade(&self);
-        drop(self);
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
-            let Some(limiter) = limiter.upgrade() else {
-                return;
-            };
-            limiter.sweep().await;
+            self.sweep().await;
         }
-    }
-
-    pub(super) const fn many_keyed(&self) -> [&Policy; 5] {
-        [
-            &self.client,
-            &self.code,
-            &self.email,
-            &self.email_client,
-            &self.send,
-        ]
     }
 }
