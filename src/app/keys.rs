@@ -2,10 +2,8 @@
 
 use std::env;
 
-use tokio::task::JoinSet;
-
 use crate::{
-    config::{Settings, SubjectFrom},
+    config::{Settings, SubjectFrom, is_within},
     gateway::TokenKeys,
     jwks::{Keeper, Place},
     net::SetupError,
@@ -36,23 +34,31 @@ pub(super) fn keep(settings: &Settings) -> Result<(TokenKeys, Vec<Keeper<Place>>
     Ok((keys, keepers))
 }
 
-/// The tasks begin their work.
-pub(super) fn run(keepers: Vec<Keeper<Place>>) -> JoinSet<()> {
-    keepers.into_iter().map(Keeper::run).collect()
-}
-
 /// Whether other keys are wanted than those that are kept, or by another way. If not, those in
 /// hand stay: their issuer may be away just now.
 pub(super) fn must_change(changed: &[String], settings: &Settings, kept: &TokenKeys) -> bool {
-    const THEIRS: [&str; 7] = [
-        "frontegg.ca_file",
-        "frontegg.connect_timeout",
-        "frontegg.proxy",
-        "frontegg.request_timeout",
-        "kubernetes.",
-        "subject.from",
-        "subject.user_token.",
-    ];
-    let is_theirs = |key: &String| THEIRS.iter().any(|prefix| key.starts_with(prefix));
+    let is_theirs = |key: &String| THEIRS.iter().any(|theirs| is_within(key, theirs));
     settings.kubernetes.is_some() != kept.accounts.is_some() || changed.iter().any(is_theirs)
+}
+
+/// The keys and sections that say which they are and how they are fetched.
+const THEIRS: [&str; 7] = [
+    "frontegg.ca_file",
+    "frontegg.connect_timeout",
+    "frontegg.proxy",
+    "frontegg.request_timeout",
+    "kubernetes",
+    "subject.from",
+    "subject.user_token",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::is_known;
+
+    #[test]
+    fn each_key_that_matters_is_one() {
+        assert!(THEIRS.iter().all(|path| is_known(path)));
+    }
 }

@@ -12,10 +12,11 @@ use super::{
 use crate::{
     audit::{Audit, AuditLog, OpenError},
     caller::Callers,
-    config::{Limits, Loaded, SecretSource, Settings, Store},
+    config::{Limits, Loaded, SecretSource, Settings, Store, is_within},
     credential::Credentials,
     edge::{AdminState, IdentityError, Key, ListenError, Phase},
     gateway::{Gateway, Secrets, Services},
+    jwks::Keeper,
     limit::{HashKey, Limiter, LimitsError, NoRandomness, StoreLink, TlsError},
     net::{Connector, SetupError},
     telemetry::{
@@ -161,7 +162,7 @@ impl Parts {
             refreshing,
             sweeping,
             telling,
-            key_keepers: keys::run(key_keepers),
+            key_keepers: key_keepers.into_iter().map(Keeper::run).collect(),
             exporter,
             here,
             others,
@@ -193,7 +194,7 @@ impl Parts {
         settings: &Settings,
         changed: &[String],
     ) -> Result<(), StartError> {
-        let vendor_changed = changed.iter().any(|key| key.starts_with("frontegg."));
+        let vendor_changed = changed.iter().any(|key| is_within(key, "frontegg"));
         let (secrets, admin_key) = (secrets(settings)?, admin_key(settings)?);
         let mut services = self.services.borrow().clone();
         services.limiter = Arc::new(services.limiter.reload(&settings.limits)?);
@@ -222,7 +223,7 @@ impl Parts {
         }
         if let Some(found) = key_keepers {
             self.key_keepers.shutdown().await;
-            self.key_keepers = keys::run(found);
+            self.key_keepers = found.into_iter().map(Keeper::run).collect();
         }
         self.sweeping.shutdown().await;
         self.sweeping
@@ -321,18 +322,22 @@ fn of_thread(services: &Services, link: Option<&StoreLink>) -> Services {
 
 /// Whether the credential is another's, or of somebody whom we don't trust any more.
 fn is_another_environment(changed: &[String]) -> bool {
-    const NAMED_BY: [&str; 8] = [
-        "frontegg.api_key",
-        "frontegg.api_key_file",
-        "frontegg.auth_url",
-        "frontegg.ca_file",
-        "frontegg.client_id",
-        "frontegg.client_id_file",
-        "frontegg.domain",
-        "frontegg.region",
-    ];
-    changed.iter().any(|key| NAMED_BY.contains(&key.as_str()))
+    changed
+        .iter()
+        .any(|key| ENVIRONMENT.contains(&key.as_str()))
 }
+
+/// The keys that say whose the credential is, and of whom it is had.
+const ENVIRONMENT: [&str; 8] = [
+    "frontegg.api_key",
+    "frontegg.api_key_file",
+    "frontegg.auth_url",
+    "frontegg.ca_file",
+    "frontegg.client_id",
+    "frontegg.client_id_file",
+    "frontegg.domain",
+    "frontegg.region",
+];
 
 /// The key that emails are hashed under, and the way to the shared store. A key that is made here
 /// is no other replica's, so a shared store never has one.
@@ -376,4 +381,15 @@ fn admin_key(settings: &Settings) -> Result<Option<Key>, StartError> {
 
 fn secret(key: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |cause| StartError::Secret { key, cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::is_known;
+
+    #[test]
+    fn each_key_of_the_environment_is_one() {
+        assert!(ENVIRONMENT.iter().all(|path| is_known(path)));
+    }
 }

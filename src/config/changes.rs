@@ -6,9 +6,16 @@ use rustls::pki_types::TrustAnchor;
 
 use super::{Loaded, Problems, entries::Entry, meaning, meant::Meant};
 
+/// Whether a key is the one at `path`, or in the section there.
+#[must_use]
+pub fn is_within(key: &str, path: &str) -> bool {
+    let rest = key.strip_prefix(path);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// What can't change while the gateway runs: sockets, stores, where records go, and the keys under
 /// which what is there was written or counted.
-const FIXED: [&str; 13] = [
+pub(super) const FIXED: [&str; 13] = [
     "listen",
     "admin",
     "limits.store",
@@ -25,7 +32,7 @@ const FIXED: [&str; 13] = [
 ];
 
 /// What names the certificates that are trusted of whoever is called.
-const CA_FILES: [&str; 2] = ["frontegg.ca_file", "kubernetes.ca_file"];
+pub(super) const CA_FILES: [&str; 2] = ["frontegg.ca_file", "kubernetes.ca_file"];
 
 impl Loaded {
     /// The files with certificates that are trusted of whoever is called, by key.
@@ -84,12 +91,7 @@ pub fn changed_keys(old: &Loaded, new: &Loaded) -> Vec<String> {
 /// Of those, the ones that need a restart.
 #[must_use]
 pub fn reload_blockers(old: &Loaded, new: &Loaded) -> Vec<String> {
-    let fixed = |entry: &&Entry| {
-        FIXED.iter().any(|fixed| {
-            let rest = entry.key.path.strip_prefix(fixed);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
-    };
+    let fixed = |entry: &&Entry| FIXED.iter().any(|path| is_within(entry.key.path, path));
     differing(old, new)
         .filter(fixed)
         .map(|entry| entry.path.clone())

@@ -54,6 +54,12 @@ pub(super) fn section(pattern: &str) -> Option<&'static Section> {
     SECTIONS.iter().find(|section| section.path == pattern)
 }
 
+/// Whether there is a key or a section at this path.
+#[cfg(test)]
+pub(crate) fn is_known(path: &str) -> bool {
+    key(path).is_some() || section(path).is_some()
+}
+
 /// What stands at `name` below the section at `pattern`: its path in the table, if any.
 #[must_use]
 pub(super) fn child(pattern: &str, name: &str) -> Option<&'static str> {

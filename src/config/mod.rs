@@ -42,9 +42,11 @@ use std::net::SocketAddr;
 
 pub use audit::{Audit, Durability, EmailForm, OnFailure, Output};
 pub use caller::{Caller, KnownBy};
-pub use changes::{changed_keys, reload_blockers};
+pub use changes::{changed_keys, is_within, reload_blockers};
 pub use collector::Collector;
 pub(crate) use egress::{PROXY_VARIABLES, http_proxy, is_past_proxy};
+#[cfg(test)]
+pub(crate) use keys::is_known;
 pub use keys::{KEYS, Key, Repeats, SECTIONS, Section};
 pub use kind::Kind;
 pub use log_filter::{LogFilter, LogFilterError};

@@ -5,6 +5,12 @@ use std::fs;
 use super::{super::*, World};
 
 #[test]
+fn what_is_said_of_a_key_is_of_one_that_there_is() {
+    let mut paths = changes::FIXED.iter().chain(&changes::CA_FILES);
+    assert!(paths.all(|path| is_known(path)));
+}
+
+#[test]
 fn a_reload_knows_what_changed_and_what_needs_a_restart() {
     let mut world = World::new();
     let old = world.load();
