@@ -4,8 +4,8 @@ use http::{Response, header::CONTENT_LENGTH};
 use http_body_util::Full;
 use hyper::body::Body as _;
 
-use super::{Body, REQUEST_ID, problem::problem, rejection::Rejection, trail::Trail};
-use crate::upstream::Reply;
+use super::{Body, problem::problem, rejection::Rejection, trail::Trail};
+use crate::{model::RequestId, upstream::Reply};
 
 /// Answers no: recorded first, where it is for a route of ours.
 pub(super) async fn refuse(trail: &mut Trail, rejection: &Rejection) -> Response<Body> {
@@ -44,6 +44,6 @@ pub(super) async fn answer(trail: &mut Trail, reply: Reply) -> Response<Body> {
     *response.headers_mut() = headers;
     response
         .headers_mut()
-        .insert(REQUEST_ID, request_id.to_header());
+        .insert(RequestId::HEADER, request_id.to_header());
     response
 }

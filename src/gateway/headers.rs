@@ -5,11 +5,14 @@
 use http::{HeaderMap, HeaderName, header};
 
 use super::entrance::{EntranceError, SEC_FETCH_SITE};
-use crate::model::{Repeated, single};
+use crate::{
+    model::{Repeated, single},
+    telemetry::traces::TRACEPARENT,
+};
 
 /// Headers that go on as they come, of which there can be only one. Those that are read are
 /// counted where that is done.
-static SINGLE: [HeaderName; 2] = [header::USER_AGENT, HeaderName::from_static("traceparent")];
+static SINGLE: [HeaderName; 2] = [header::USER_AGENT, TRACEPARENT];
 
 /// Read at the door itself, beside those that the gateway passes on or sets.
 static READ_HERE: [HeaderName; 3] = [header::CONTENT_ENCODING, header::ORIGIN, SEC_FETCH_SITE];

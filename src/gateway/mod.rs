@@ -34,10 +34,7 @@ mod trail;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, request::Parts,
-    uri::PathAndQuery,
-};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use jiff::Timestamp;
@@ -65,9 +62,6 @@ use crate::{
     subject::Subject,
     upstream::{Blueprint, Credential, Outgoing, Reply, Upstream, UpstreamError},
 };
-
-/// Carries our id of a request, both ways.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The body of an answer: whole, bounded.
 pub type Body = Full<Bytes>;

@@ -5,10 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
 use http_body_util::Full;
 
-use super::{
-    REQUEST_ID,
-    rejection::{Facts, Rejection},
-};
+use super::rejection::{Facts, Rejection};
 use crate::{
     json::{number, raw, text, word},
     model::RequestId,
@@ -33,7 +30,7 @@ pub(super) fn problem(rejection: &Rejection, request_id: RequestId) -> Response<
         HeaderValue::from_static("application/problem+json"),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(REQUEST_ID, request_id.to_header());
+    headers.insert(RequestId::HEADER, request_id.to_header());
     let mut set = |name, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);

@@ -14,7 +14,7 @@ use std::{
 use http::{StatusCode, request::Parts};
 use tokio::time::Instant;
 
-use super::{REQUEST_ID, context::Services, rejection::Rejection};
+use super::{context::Services, rejection::Rejection};
 use crate::{
     audit::{Audit, NotAccepted},
     body::Checked,
@@ -49,7 +49,7 @@ impl Trail {
         peer: Peer,
         head: &Parts,
     ) -> Self {
-        let mut theirs = head.headers.get_all(REQUEST_ID).iter();
+        let mut theirs = head.headers.get_all(RequestId::HEADER).iter();
         let (request_id, metrics) = (RequestId::new(), &services.metrics);
         let traces = services.traces.as_ref();
         Self {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 /// The longest id that is taken, in bytes.
@@ -118,6 +118,9 @@ pub struct RequestId {
 }
 
 impl RequestId {
+    /// Carries it, both ways.
+    pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
     /// A new one.
     #[must_use]
     pub fn new() -> Self {

@@ -9,6 +9,11 @@ use http::{
     },
 };
 
+use crate::{
+    caller::KEY_HEADER, client_ip::X_FORWARDED_FOR, model::RequestId,
+    telemetry::traces::TRACEPARENT,
+};
+
 /// The caller's headers that always go on.
 pub(super) static FORWARDED_ALWAYS: [HeaderName; 8] = [
     ACCEPT,
@@ -26,9 +31,7 @@ pub(super) const ENVIRONMENT_ID: HeaderName = HeaderName::from_static("frontegg-
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-frontegg-forwarded-for");
 pub(super) const HEADERS_VERIFIER: HeaderName =
     HeaderName::from_static("x-frontegg-headers-verifier");
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const TENANT_ID: HeaderName = HeaderName::from_static("frontegg-tenant-id");
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub(super) const USER_ID: HeaderName = HeaderName::from_static("frontegg-user-id");
 pub(super) const VENDOR_ID: HeaderName = HeaderName::from_static("frontegg-vendor-id");
@@ -49,7 +52,7 @@ pub(super) static OURS: [HeaderName; 27] = [
     HEADERS_VERIFIER,
     HOST,
     PROXY_AUTHORIZATION,
-    REQUEST_ID,
+    RequestId::HEADER,
     TE,
     TENANT_ID,
     TRAILER,
@@ -61,8 +64,8 @@ pub(super) static OURS: [HeaderName; 27] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("x-access-token"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-mfa-gateway-key"),
+    KEY_HEADER,
+    X_FORWARDED_FOR,
     HeaderName::from_static("x-real-ip"),
 ];
 

@@ -22,15 +22,15 @@ use super::{
     address::AddressProof,
     cookies,
     names::{
-        APPLICATION_ID, ENVIRONMENT_ID, FORWARDED_ALWAYS, HOP_BY_HOP, OURS, REQUEST_ID, TENANT_ID,
-        TRACEPARENT, TRACESTATE, USER_ID, VENDOR_HOST,
+        APPLICATION_ID, ENVIRONMENT_ID, FORWARDED_ALWAYS, HOP_BY_HOP, OURS, TENANT_ID, TRACESTATE,
+        USER_ID, VENDOR_HOST,
     },
 };
 use crate::{
     config::{Frontegg, Headers, Pattern},
     model::{RequestId, TenantId, UserId},
     route::{Operation, SubjectRule},
-    telemetry::traces::Onward,
+    telemetry::traces::{Onward, TRACEPARENT},
 };
 
 /// What is the same for every request, prepared once. Cloning it for each worker is fine.
@@ -188,7 +188,7 @@ impl Blueprint {
         if facts.method != Method::GET {
             fields.push((CONTENT_LENGTH, HeaderValue::from(outgoing.body.len())));
         }
-        fields.push((REQUEST_ID, outgoing.request_id.to_header()));
+        fields.push((RequestId::HEADER, outgoing.request_id.to_header()));
         let authorization = match credential {
             Credential::Environment(bearer) => bearer.as_header(),
             Credential::User(own) => own,

@@ -4,7 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::model::single;
 
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Says which trace a request belongs to.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The bits of the flags that mean something: sampled, and that the trace's id is random.
 const KNOWN_FLAGS: u8 = 0b11;

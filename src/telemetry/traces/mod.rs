@@ -24,6 +24,7 @@ use http::{HeaderValue, Method, StatusCode, request::Parts};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+pub use context::TRACEPARENT;
 pub use export::{Exporter, ExporterError};
 
 use self::context::Context;

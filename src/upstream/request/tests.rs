@@ -189,7 +189,7 @@ proptest! {
         let sent = build_in(&blueprint, operation, &map(&headers), trace).headers();
         let ours = [
             APPLICATION_ID, AUTHORIZATION, CONTENT_LENGTH, COOKIE, ENVIRONMENT_ID, FORWARDED_FOR,
-            HEADERS_VERIFIER, REQUEST_ID, TENANT_ID, USER_ID, VENDOR_HOST, VENDOR_ID,
+            HEADERS_VERIFIER, RequestId::HEADER, TENANT_ID, USER_ID, VENDOR_HOST, VENDOR_ID,
         ];
         for name in sent.keys() {
             let forwarded = forward.contains(&name.as_str()) && !OURS.contains(name);
