@@ -231,7 +231,7 @@ impl Parts {
         for worker in std::iter::once(&mut self.here)
             .chain(self.others.iter_mut().map(|(_thread, worker)| worker))
         {
-            worker.exchange(settings, &secrets, &services, connector.as_ref());
+            worker.replace(settings, &secrets, &services, connector.as_ref());
         }
         self.audit.reload(&settings.audit);
         self.services.send_replace(services);
@@ -294,7 +294,7 @@ impl Worker {
     }
 
     /// New requests find the new gateway; those under way finish with the old one.
-    fn exchange(
+    fn replace(
         &mut self,
         settings: &Settings,
         secrets: &Secrets,

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::{Frontegg, SecretSource},
-    net::{ConnectError, Connector, SetupError},
+    net::{self, ConnectError, Connector, SetupError},
 };
 
 /// The vendor's environment authentication.
@@ -90,8 +90,7 @@ impl TokenEndpoint {
         let headers = request.headers_mut();
         headers.insert(ACCEPT, json.clone());
         headers.insert(CONTENT_TYPE, json);
-        let agent = concat!("mfa-gateway/", env!("CARGO_PKG_VERSION"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        headers.insert(USER_AGENT, net::USER_AGENT);
         Ok(request)
     }
 
@@ -159,8 +158,7 @@ async fn read(source: &SecretSource, key: Key) -> Result<SecretString, ExchangeE
 }
 
 fn failure(error: ClientError) -> ExchangeError {
-    let source = std::error::Error::source(&error);
-    match source.and_then(|source| source.downcast_ref::<ConnectError>()) {
+    match ConnectError::cause_of(&error) {
         Some(connect) => ExchangeError::Connect(connect.clone()),
         None => ExchangeError::Broken(error.into()),
     }

@@ -1,7 +1,6 @@
 //! Where keys come from: a URL, a file, or the Kubernetes cluster that we run in.
 
 use std::{
-    env,
     error::Error,
     fmt, io,
     path::{Path, PathBuf},
@@ -28,7 +27,7 @@ use super::Published;
 use crate::{
     config::{Egress, Frontegg, KeySource, Kubernetes, SecretSource},
     jwt::{KeySet, KeySetError},
-    net::{ConnectError, Connector, NamedBy, Reach, SetupError, root_cause},
+    net::{self, ConnectError, Connector, NamedBy, Reach, SetupError, root_cause},
 };
 
 /// How keys are fetched: as configured, or as a test has it.
@@ -326,10 +325,7 @@ impl Host {
         };
         let mut question = Request::get(&*uri)
             .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .header(
-                USER_AGENT,
-                HeaderValue::from_static(concat!("mfa-gateway/", env!("CARGO_PKG_VERSION"))),
-            )
+            .header(USER_AGENT, net::USER_AGENT)
             .body(Full::default())
             .map_err(|error| broken(error.into()))?;
         if let Some(path) = &self.token_file {
@@ -355,8 +351,7 @@ fn failure(
     error: ClientError,
     broken: impl Fn(Box<dyn Error + Send + Sync>) -> FetchError,
 ) -> FetchError {
-    let source = Error::source(&error);
-    match source.and_then(|source| source.downcast_ref::<ConnectError>()) {
+    match ConnectError::cause_of(&error) {
         Some(connect) => FetchError::Connect(connect.clone()),
         None => broken(error.into()),
     }

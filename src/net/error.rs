@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt, io, sync::Arc};
 
+use hyper_util::client::legacy;
 use rustls::CertificateError;
 
 /// A step on the way to a connection.
@@ -94,6 +95,11 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// What a client over a [`Connector`](super::Connector) failed of, if there was no connection.
+    pub fn cause_of(error: &legacy::Error) -> Option<&Self> {
+        Error::source(error)?.downcast_ref()
+    }
+
     /// At which step it failed.
     #[must_use]
     pub const fn step(&self) -> Step {

@@ -18,8 +18,14 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+use http::HeaderValue;
+
 pub use connector::Connector;
 pub(crate) use error::root_cause;
 pub use error::{ConnectError, NamedBy, SetupError, Step};
 pub use reach::{Probe, Reach, Reached};
 pub use stream::Stream;
+
+/// Says who asks, where the gateway does for itself.
+pub const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("mfa-gateway/", env!("CARGO_PKG_VERSION")));

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     config::Egress,
     model::Deadline,
-    net::{Connector, NamedBy, Reach, SetupError},
+    net::{self, Connector, NamedBy, Reach, SetupError},
 };
 
 /// Takes messages to one place. Cloning it is cheap; clones share connections.
@@ -89,10 +89,7 @@ impl Client {
             CONTENT_TYPE,
             HeaderValue::from_static("application/x-protobuf"),
         );
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("mfa-gateway/", env!("CARGO_PKG_VERSION"))),
-        );
+        headers.insert(USER_AGENT, net::USER_AGENT);
         let answer = self.http.request(request).await.map_err(Failure::of)?;
         let (head, body) = answer.into_parts();
         // read to its end, so that the connection can be used again

@@ -51,8 +51,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Failure {
     pub(super) fn of(error: legacy::Error) -> Self {
-        let source = Error::source(&error);
-        match source.and_then(|source| source.downcast_ref::<ConnectError>()) {
+        match ConnectError::cause_of(&error) {
             Some(connect) => Self::Connect(connect.clone()),
             None => Self::Broken(error.into()),
         }

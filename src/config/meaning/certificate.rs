@@ -6,7 +6,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::Reader;
@@ -32,6 +35,22 @@ pub(super) fn certificates(
     let what = format!("{} holds no certificate: {why}", file.display());
     reader.problem(key, what, "name a readable PEM file with certificates");
     None
+}
+
+/// A PEM file's certificates as those of CAs that are trusted.
+pub(super) fn roots_in(reader: &mut Reader<'_>, key: &str, file: &Path) -> Option<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(reader, key, file)? {
+        if let Err(error) = roots.add(certificate) {
+            let what = format!(
+                "{} holds a certificate that can't be used: {error}",
+                file.display()
+            );
+            reader.problem(key, what, "name a PEM file with CA certificates");
+            return None;
+        }
+    }
+    Some(roots)
 }
 
 /// Warns where one of them has ended, ends soon or has not begun.

@@ -6,7 +6,7 @@ use http::{HeaderValue, Uri, uri::Authority};
 use rustls::RootCertStore;
 use secrecy::ExposeSecret;
 
-use super::{Reader, certificate::certificates, listen::is_host};
+use super::{Reader, certificate::roots_in, listen::is_host};
 use crate::{
     config::{
         egress::{PROXY_VARIABLES, http_proxy, is_past_proxy},
@@ -240,18 +240,7 @@ fn header(reader: &mut Reader<'_>, key: &str) -> Option<HeaderValue> {
 /// What is trusted: the certificates in the file that `key` names, else the system's.
 pub(super) fn roots(reader: &mut Reader<'_>, key: &str) -> Option<Arc<RootCertStore>> {
     if let Some(file) = reader.path(key) {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(reader, key, &file)? {
-            if let Err(error) = roots.add(certificate) {
-                let what = format!(
-                    "{} holds a certificate that can't be used: {error}",
-                    file.display()
-                );
-                reader.problem(key, what, "name a PEM file with CA certificates");
-                return None;
-            }
-        }
-        return Some(Arc::new(roots));
+        return roots_in(reader, key, &file).map(Arc::new);
     }
     let mend = format!("set {key}");
     system_roots(reader, key, &mend)

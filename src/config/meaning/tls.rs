@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use rustls::{
-    RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
 
-use super::{Reader, certificate::certificates};
+use super::{
+    Reader,
+    certificate::{certificates, roots_in},
+};
 use crate::config::settings::ListenTls;
 
 /// `None` where the listener has none, or where it is wrong.
@@ -85,15 +87,5 @@ fn certificate_and_key(
 
 fn client_ca_file(reader: &mut Reader<'_>, key: &str) -> Option<PathBuf> {
     let file = reader.path(key)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(reader, key, &file)? {
-        if let Err(error) = roots.add(certificate) {
-            let what = format!(
-                "{} holds a certificate that can't be used: {error}",
-                file.display()
-            );
-            reader.problem(key, what, "name a PEM file with CA certificates");
-        }
-    }
-    Some(file)
+    roots_in(reader, key, &file).map(|_usable| file)
 }

@@ -8,15 +8,16 @@
 //! Where the store is away, `on_store_failure` decides. With `local` the memory store goes on from
 //! what this replica has last seen of each key; what was counted so is not carried back.
 
-use std::{sync::Arc, time::Duration};
-
-use governor::clock::Clock;
 mod calls;
 mod connect;
 mod link;
 mod scripts;
 #[cfg(test)]
 mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use governor::clock::Clock;
 
 use super::{
     Attempt, Charge, Denied, Limit, Limiter,
