@@ -1,8 +1,9 @@
 //! The sandbox's folder: its authority, its keys, the gateway's configuration and audit log,
 //! and the codes that users would see on their devices.
 //!
-//! A folder that was named is kept, with what is in it; else it is one of its own under the
-//! system's, which goes when the sandbox ends. Either way it is its owner's alone.
+//! A folder that was named is kept, with what is in it, and is taken only where it is new, empty
+//! or a sandbox's already; else it is one of its own under the system's, which goes when the
+//! sandbox ends. Either way it is its owner's alone.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -21,6 +22,9 @@ use super::{
 
 /// The name in the authority's certificate.
 const AUTHORITY: &str = "mfa-gateway sandbox CA";
+
+/// The first file that a sandbox makes in its folder, by which it knows it again.
+const LOCK: &str = "lock";
 
 /// The folder can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,12 @@ pub enum HomeError {
     /// Another sandbox has it.
     #[error("{}: another sandbox is at work there; stop it, or name another folder", .0.display())]
     InUse(PathBuf),
+    /// Somebody else's files would be overwritten.
+    #[error(
+        "{}: there are files in it, and not a sandbox's, which would be overwritten; name a new \
+         or empty folder", .0.display()
+    )]
+    Foreign(PathBuf),
     /// A configuration is text, and so are the paths in it.
     #[error("{}: the path is not UTF-8; name another folder", .0.display())]
     NotText(PathBuf),
@@ -81,6 +91,9 @@ impl Home {
         let (folder, kept) = match folder {
             Some(folder) => {
                 private.recursive(true).create(folder).map_err(at(folder))?;
+                if is_foreign(folder).map_err(at(folder))? {
+                    return Err(HomeError::Foreign(folder.to_owned()));
+                }
                 (fs::canonicalize(folder).map_err(at(folder))?, true)
             }
             None => {
@@ -255,9 +268,14 @@ log = "{log}"
     )
 }
 
+/// Whether there is something in the folder, and no sandbox put it there.
+fn is_foreign(folder: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(folder)?.next().is_some() && !folder.join(LOCK).try_exists()?)
+}
+
 /// The system unlocks it when its process ends, however that ends.
 fn lock(folder: &Path) -> Result<File, HomeError> {
-    let path = folder.join("lock");
+    let path = folder.join(LOCK);
     let file = File::create(&path).map_err(at(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -363,6 +381,17 @@ mod tests {
         assert!(matches!(second, Err(HomeError::InUse(_))));
         drop(home);
         Home::open(Some(folder.path())).unwrap();
+    }
+
+    #[test]
+    fn nothing_of_somebody_elses_is_overwritten() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let configuration = folder.path().join("gateway.toml");
+        fs::write(&configuration, "mine").unwrap();
+        let refused = Home::open(Some(folder.path()));
+        assert!(matches!(refused, Err(HomeError::Foreign(_))), "{refused:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(configuration).unwrap(), "mine");
     }
 
     #[test]
