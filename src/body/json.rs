@@ -36,7 +36,7 @@ pub enum Fault {
     #[error("must be one JSON text in UTF-8 and nothing after it")]
     NotJson,
     /// Not a string, an empty one, or a secret without a letter or digit.
-    #[error("field {0} must be a string, and not blank")]
+    #[error("field {0} must be a string with a letter or digit in it")]
     NotText(&'static str),
     /// The number can't be counted for certain.
     #[error("field phoneNumber: {0}")]
