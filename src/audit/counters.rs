@@ -1,6 +1,6 @@
-//! How many records each output took and missed, for the metrics.
+//! How many records each output took and missed, and whether it takes any, for the metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The counts of all outputs.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ struct Output {
     written: AtomicU64,
     failed: AtomicU64,
     appends: AtomicU64,
+    up: AtomicBool,
 }
 
 /// One count.
@@ -49,15 +50,17 @@ impl<'a> Count<'a> {
 }
 
 impl Counters {
-    pub(super) fn new(names: impl Iterator<Item = String>) -> Self {
-        let output = |name| Output {
+    /// Of outputs by name, with whether each takes records.
+    pub(super) fn new(outputs: impl Iterator<Item = (String, bool)>) -> Self {
+        let output = |(name, up)| Output {
             name,
             written: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             appends: AtomicU64::new(0),
+            up: AtomicBool::new(up),
         };
         Self {
-            outputs: names.map(output).collect(),
+            outputs: outputs.map(output).collect(),
             lost: AtomicU64::new(0),
         }
     }
@@ -77,8 +80,23 @@ impl Counters {
             .map(move |output| (output.name.as_str(), of(output)))
     }
 
+    /// For each output, whether it takes records.
+    pub fn up(&self) -> impl Iterator<Item = (&str, bool)> {
+        let of = |output: &'_ Output| output.up.load(Ordering::Relaxed);
+        self.outputs
+            .iter()
+            .map(move |output| (output.name.as_str(), of(output)))
+    }
+
     pub(super) fn name(&self, index: usize) -> Option<&str> {
         self.outputs.get(index).map(|output| output.name.as_str())
+    }
+
+    /// Output `index` takes records from here on, or none.
+    pub(super) fn set_up(&self, index: usize, up: bool) {
+        if let Some(output) = self.outputs.get(index) {
+            output.up.store(up, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn wrote(&self, index: usize, records: u64) {

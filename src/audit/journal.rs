@@ -92,7 +92,7 @@ impl Shared {
             .iter()
             .map(|output| output.name().display().to_string());
         Self {
-            counters: Counters::new(names),
+            counters: Counters::new(names.zip(slots.iter().map(Slot::is_live))),
             doors: slots.iter().map(|_| Condvar::new()).collect(),
             queues: Mutex::default(),
             hopeless: watch::Sender::new(false),
@@ -336,6 +336,7 @@ impl Journal {
         let Some(output) = shared.counters.name(index) else {
             return;
         };
+        shared.counters.set_up(index, lost.is_none());
         match lost {
             Some(error) => {
                 let gone = self.slots.get(index).is_some_and(Slot::is_gone);

@@ -238,23 +238,24 @@ impl AdminState {
         let expiry = status
             .held_until
             .and_then(|until| until.duration_since(UNIX_EPOCH).ok());
+        let audit = self.audit.counters();
         let readings = Readings {
             limit_keys: services.limiter.keys(),
             credential_refreshes: (status.renewed, status.failed),
             credential_expiry: expiry.map_or(0, |expiry| {
                 i64::try_from(expiry.as_secs()).unwrap_or(i64::MAX)
             }),
-            audit_records: self
-                .audit
-                .counters()
+            audit_records: audit
                 .read()
                 .map(|count| (count.output.to_owned(), count.result, count.records))
                 .collect(),
-            audit_appends: self
-                .audit
-                .counters()
+            audit_appends: audit
                 .appends()
                 .map(|(output, appends)| (output.to_owned(), appends))
+                .collect(),
+            audit_output_up: audit
+                .up()
+                .map(|(output, up)| (output.to_owned(), up))
                 .collect(),
         };
         services.metrics.render(&readings).map_or_else(

@@ -40,6 +40,7 @@ pub struct Metrics {
     credential_expiry: Gauge,
     audit_records: Family<RecordLabels, Counter>,
     audit_appends: Family<OutputLabel, Counter>,
+    audit_output_up: Family<OutputLabel, Gauge>,
     spans: Family<ResultLabel, Counter>,
     /// Connections that are open.
     pub connections: Gauge,
@@ -106,6 +107,8 @@ pub struct Readings {
     pub audit_records: Vec<(String, &'static str, u64)>,
     /// How many appends they took, by output.
     pub audit_appends: Vec<(String, u64)>,
+    /// Whether an output takes records, by output.
+    pub audit_output_up: Vec<(String, bool)>,
 }
 
 impl Metrics {
@@ -130,6 +133,7 @@ impl Metrics {
             credential_expiry: Gauge::default(),
             audit_records: Family::default(),
             audit_appends: Family::default(),
+            audit_output_up: Family::default(),
             spans: Family::default(),
             connections: Gauge::default(),
             in_flight: Gauge::default(),
@@ -194,6 +198,11 @@ impl Metrics {
             "audit_appends",
             "Appends that audit records took, each a sync where durability is synced",
             self.audit_appends.clone(),
+        );
+        registry.register(
+            "audit_output_up",
+            "Whether an audit output takes records",
+            self.audit_output_up.clone(),
         );
     }
 
@@ -321,6 +330,12 @@ impl Metrics {
                 &self.audit_appends.get_or_create(&OutputLabel { output }),
                 *count,
             );
+        }
+        for (output, up) in &readings.audit_output_up {
+            let output = output.clone();
+            self.audit_output_up
+                .get_or_create(&OutputLabel { output })
+                .set(i64::from(*up));
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

@@ -146,15 +146,22 @@ async fn it_is_not_ready_while_nothing_can_be_audited() {
     }
     let report = rig.until_probe("/readyz?verbose", 503).await;
     assert!(report.contains(r#""audit":"failed""#), "{report}");
+    let up = format!(
+        r#"mfa_gateway_audit_output_up{{output="{}"}}"#,
+        file.display()
+    );
+    rig.until_metric(&up, "0").await;
     assert_eq!(status(&rig, Method::GET, "/livez").await, 200);
     fs::remove_dir(&file).unwrap();
     rig.gateway.signal(Signal::USR1);
     rig.until_probe("/readyz", 200).await;
+    rig.until_metric(&up, "1").await;
 }
 
 /// Every metric, with its type.
-const FAMILIES: [(&str, &str); 14] = [
+const FAMILIES: [(&str, &str); 15] = [
     ("audit_appends", "counter"),
+    ("audit_output_up", "gauge"),
     ("audit_records", "counter"),
     ("build", "info"),
     ("config_reload_success", "gauge"),
