@@ -63,8 +63,11 @@ enum Failure {
     #[error("{0}")]
     AtRunTime(String),
     /// The configuration can't be used. Exit status 2.
-    #[error("{0}\n\nNothing was started; mfa-gateway check reports the same.")]
+    #[error("{0}")]
     Configuration(Problems),
+    /// The same, of the command that serves by it. Exit status 2.
+    #[error("{0}\n\nNothing was started; mfa-gateway check reports the same.")]
+    NotStarted(Problems),
     /// What was wrong was said already. Exit status 2.
     #[error("")]
     Said,
@@ -81,7 +84,7 @@ impl Failure {
     const fn exit_status(&self) -> u8 {
         match self {
             Self::AtRunTime(_) => 1,
-            Self::Configuration(_) | Self::Said | Self::Usage(_) => 2,
+            Self::Configuration(_) | Self::NotStarted(_) | Self::Said | Self::Usage(_) => 2,
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct RunArgs {
 /// Serves; returns when everything in flight was finished.
 pub(super) fn run(arguments: &RunArgs) -> Result<(), Failure> {
     let sources = arguments.sources.sources();
-    let loaded = load(&sources).map_err(Failure::Configuration)?;
+    let loaded = load(&sources).map_err(Failure::NotStarted)?;
     let log = Log::start(&loaded.settings.telemetry, std::env::var("RUST_LOG").ok())
         .map_err(|error| Failure::Usage(error.to_string()))?;
     for warning in &loaded.warnings {

@@ -127,9 +127,15 @@ impl Problems {
 
     /// Whether something is known about this key, what it is within, or what is within it.
     pub(super) fn touch(&self, key: &str) -> bool {
-        self.0.iter().any(|known| {
-            known.key == key || is_within(key, &known.key) || is_within(&known.key, key)
-        })
+        self.is_partial()
+            || self.0.iter().any(|known| {
+                known.key == key || is_within(key, &known.key) || is_within(&known.key, key)
+            })
+    }
+
+    /// Whether a whole source could not be read: what is set nowhere else may be set there.
+    pub(super) fn is_partial(&self) -> bool {
+        self.0.iter().any(|known| known.key.is_empty())
     }
 
     /// One by one, in the order in which they were found.
@@ -215,5 +221,8 @@ mod tests {
         }
         assert_eq!(problems.0, [problem("listen"), elsewhere]);
         assert!(problems.touch("listen.tls") && !problems.touch("admin"));
+        assert!(!problems.is_partial());
+        problems.add(problem(""));
+        assert!(problems.is_partial() && problems.touch("admin"));
     }
 }

@@ -1,8 +1,15 @@
 //! Where a secret comes from, and what it is now.
 
-use std::{io, path::PathBuf};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
 
 use secrecy::{ExposeSecret, SecretString};
+
+/// Longer than any secret: so much of a file is read, in bytes.
+const MOST: u64 = 64 * 1024;
 
 /// A secret as configured: the text itself, or a file that is read again when it changes.
 #[derive(Clone, Debug)]
@@ -25,17 +32,14 @@ impl SecretSource {
     /// What it is now. Reads the file, so it is nothing for a thread that serves requests.
     ///
     /// # Errors
-    /// Where the file can't be read, isn't UTF-8 or holds nothing.
+    /// Where the file can't be read, isn't UTF-8, holds nothing or more than 64 KiB.
     pub fn read(&self) -> io::Result<SecretString> {
         match self {
             Self::File(path) => {
-                let text = std::fs::read_to_string(path)?;
+                let text = text(path)?;
                 let text = text.trim_end_matches(['\n', '\r']);
                 if text.is_empty() {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "the file is empty",
-                    ));
+                    return Err(invalid("the file is empty"));
                 }
                 Ok(SecretString::from(text))
             }
@@ -60,8 +64,22 @@ impl SecretSource {
             1 | 2 => "a line is empty",
             _ => "there are more than two lines: the secret, and at most the one that follows it",
         };
-        Err(io::Error::new(io::ErrorKind::InvalidData, what))
+        Err(invalid(what))
     }
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= MOST) {
+        Ok(text)
+    } else {
+        Err(invalid("the file has more than 64 KiB"))
+    }
+}
+
+fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]
@@ -78,6 +96,8 @@ mod tests {
         }
         std::fs::write(file.path(), "\n\n").unwrap();
         assert!(source.read().is_err());
+        let endless = SecretSource::File("/dev/zero".into());
+        assert!(endless.read().is_err());
     }
 
     #[test]

@@ -43,13 +43,27 @@ pub(super) type Socket = Either<TcpStream, UnixStream>;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address}: {cause}")]
+#[error("can't listen on {address}: {cause}{}", mend(.cause))]
 pub struct ListenError {
     /// As configured.
     pub address: String,
     /// What the system said.
     #[source]
     pub cause: io::Error,
+}
+
+/// What to do about it, where that isn't plain from what the system said.
+fn mend(cause: &io::Error) -> &'static str {
+    let kind = cause.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        "; stop who has it, or choose another address"
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        "; no interface of this machine has this address"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "; a port below 1024 needs CAP_NET_BIND_SERVICE, a unix socket a folder to write to"
+    } else {
+        ""
+    }
 }
 
 /// Removes a unix socket's file when dropped.
@@ -259,8 +273,9 @@ mod tests {
             OWNER,
         )
         .unwrap_err();
+        let refused = refused.to_string();
         assert!(
-            refused.to_string().contains(&address.to_string()),
+            refused.contains(&address.to_string()) && refused.contains("choose another address"),
             "{refused}"
         );
     }

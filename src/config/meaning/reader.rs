@@ -165,6 +165,9 @@ impl<'a> Reader<'a> {
         what: impl Into<String>,
         mend: impl Into<String>,
     ) {
+        if self.problems.is_partial() {
+            return;
+        }
         self.add(Problem {
             key: path.to_owned(),
             origin: self.origin(near),
