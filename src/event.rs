@@ -34,7 +34,7 @@ pub enum Stage {
     Refused,
 }
 
-/// How it ended.
+/// How it ended, as far as it has. Each belongs to one [`Stage`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The vendor said no (4xx).
@@ -50,6 +50,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Of which record it is the outcome.
+    #[must_use]
+    pub const fn stage(self) -> Stage {
+        match self {
+            Self::Pending => Stage::Admitted,
+            Self::Denied | Self::Failed | Self::Succeeded => Stage::Completed,
+            Self::Refused => Stage::Refused,
+        }
+    }
+
     /// As written in the audit log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -120,9 +130,7 @@ pub struct Event {
     pub limit: Option<LimitNote>,
     /// What came back.
     pub upstream: Option<UpstreamNote>,
-    /// Which record this is.
-    pub stage: Stage,
-    /// How it ended.
+    /// How it ended, and so which record this is.
     pub outcome: Outcome,
     /// The refusal's slug; `None` where the vendor answered.
     pub reason: Option<&'static str>,

@@ -243,11 +243,12 @@ impl Audit {
         event: &Event,
     ) -> impl Future<Output = Result<(), NotAccepted>> + Send + use<> {
         let shared = &self.worker.shared;
-        let collapsed = event.stage == Stage::Refused && self.collapses(event);
+        let stage = event.outcome.stage();
+        let collapsed = stage == Stage::Refused && self.collapses(event);
         let forgiving = shared.policy.forgives();
         let batch = match event.operation {
             Some(_) if collapsed => None,
-            Some(operation) if shared.admits(event.stage) => {
+            Some(operation) if shared.admits(stage) => {
                 let write = |out: &mut Vec<u8>| shared.form.event(event, operation, out);
                 Some(self.worker.queue.push(shared, write))
             }

@@ -83,9 +83,9 @@ impl Form {
         repeats: Option<Repeats>,
         out: &mut Vec<u8>,
     ) {
-        let facts = operation.facts();
+        let (facts, stage) = (operation.facts(), event.outcome.stage());
         raw(out, &self.product);
-        if event.stage == Stage::Refused {
+        if stage == Stage::Refused {
             raw(out, r#","profiles":["security_control"]"#);
         }
         raw(out, r#","correlation_uid":""#);
@@ -111,10 +111,10 @@ impl Form {
         if let Some(reason) = event.reason {
             word(out, r#","status_detail":"#, reason);
         }
-        if event.stage != Stage::Admitted {
+        if stage != Stage::Admitted {
             number(out, r#","duration":"#, whole_milliseconds(event.duration));
         }
-        if event.stage == Stage::Refused {
+        if stage == Stage::Refused {
             // denied, blocked
             raw(out, r#","action_id":2,"disposition_id":2"#);
         }
@@ -126,7 +126,7 @@ impl Form {
     fn unmapped(event: &Event, operation: &str, out: &mut Vec<u8>) {
         raw(out, r#","unmapped":{"operation":""#);
         raw(out, operation);
-        raw(out, stage(event.stage));
+        raw(out, stage(event.outcome.stage()));
         word(out, r#","outcome":"#, event.outcome.as_str());
         word(out, r#","region":"#, event.region.as_str());
         if let Some(reason) = event.reason {

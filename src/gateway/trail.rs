@@ -69,7 +69,6 @@ impl Trail {
                 device: None,
                 limit: None,
                 upstream: None,
-                stage: Stage::Refused,
                 outcome: Outcome::Refused,
                 reason: None,
                 status: None,
@@ -160,19 +159,16 @@ impl Trail {
     pub(super) fn admitted(
         &mut self,
     ) -> impl Future<Output = Result<(), NotAccepted>> + Send + use<> {
-        self.event.stage = Stage::Admitted;
         self.event.outcome = Outcome::Pending;
         self.event.duration = self.began.elapsed();
         let acceptance = self.audit.record(&self.event);
         // from here on it is an exchange, and ends as one
-        self.event.stage = Stage::Completed;
         self.event.outcome = Outcome::Failed;
         acceptance
     }
 
     /// The record that it is about to go wasn't accepted, so it goes nowhere.
     pub(super) fn not_admitted(&mut self) {
-        self.event.stage = Stage::Refused;
         self.event.outcome = Outcome::Refused;
     }
 
@@ -224,7 +220,7 @@ impl Trail {
 impl Drop for Trail {
     fn drop(&mut self) {
         if !self.ended {
-            let reason = match self.event.stage {
+            let reason = match self.event.outcome.stage() {
                 _ if std::thread::panicking() => "internal-error",
                 // an exchange outlives its caller, but not the process
                 Stage::Completed => "cut-off",

@@ -106,7 +106,6 @@ pub(super) fn event(stage: Stage) -> Event {
             trace_id: Some(HeaderValue::from_static("0af7651916cd43dd8448eb211c80319c")),
             duration: Duration::from_millis(41),
         }),
-        stage,
         outcome,
         reason,
         status,
