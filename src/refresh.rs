@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::model::{Deadline, later, share};
@@ -34,6 +34,9 @@ pub(crate) struct Pace {
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// The longest such pause while there is no value at all, since requests wait for it.
 const LAST_RETRY_WITHOUT: Duration = Duration::from_secs(5);
+
+/// Between two looks at files. Kubernetes takes up to a minute to bring a new one.
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
 
 /// What the writer publishes. Values and errors are cloned, so both are to be cheap to clone.
 #[derive(Debug)]
@@ -93,6 +96,21 @@ pub(crate) enum Cause {
     Due,
     /// A reader asked for it.
     Forced,
+}
+
+/// Reads files again and again until there is news in them: in their text, not their time, since
+/// a mounted file changes by a symlink that is put in the place of another. One that can't be read
+/// is the next fetch's trouble.
+pub(crate) async fn until_news<T, E, F>(read: impl Fn() -> F, is_news: impl Fn(&T) -> bool)
+where
+    F: Future<Output = Result<T, E>>,
+{
+    loop {
+        sleep(LOOK).await;
+        if read().await.is_ok_and(|found| is_news(&found)) {
+            return;
+        }
+    }
 }
 
 /// The two sides. The first fetch is due at once.

@@ -1,7 +1,7 @@
 //! What changes while the process runs: its configuration (`SIGHUP`), and the files that the
 //! configuration names, which are read again when they change.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::watch, task::spawn_blocking, time::interval};
@@ -15,11 +15,9 @@ use crate::{
     audit::Control,
     config::{self, Loaded, Problems, SecretSource, Settings, Sources},
     edge::Identity,
+    refresh::LOOK,
     telemetry::log::Log,
 };
-
-/// Between two looks at the files.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// The configuration in force, and where it came from.
 #[derive(Debug)]

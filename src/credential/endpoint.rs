@@ -1,7 +1,5 @@
 //! The exchange itself: `POST` the environment's keys, read a token.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri,
@@ -15,7 +13,7 @@ use hyper_util::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::task::spawn_blocking;
 
 use super::{
     Exchange, Token,
@@ -24,6 +22,7 @@ use super::{
 use crate::{
     config::{Frontegg, SecretSource},
     net::{self, ConnectError, Connector, SetupError},
+    refresh::until_news,
 };
 
 /// The vendor's environment authentication.
@@ -55,9 +54,6 @@ struct Question<'a> {
 
 /// Bytes of an answer.
 const LONGEST_ANSWER: usize = 64 * 1024;
-
-/// How often key files are looked at. Kubernetes takes up to a minute to bring a new one.
-const LOOK: Duration = Duration::from_secs(5);
 
 impl TokenEndpoint {
     /// The vendor's, as configured.
@@ -120,21 +116,14 @@ impl Exchange for TokenEndpoint {
         parse(&body.to_bytes())
     }
 
-    /// Looks at the key files every few seconds: their text, not their time, since a mounted
-    /// secret changes by a symlink that is put in the place of another.
+    /// Waits until there are other keys in the files.
     async fn keys_changed(&mut self) {
         if !self.keys_are_files() {
             return std::future::pending().await;
         }
-        loop {
-            sleep(LOOK).await;
-            // a file that can't be read is the next exchange's trouble
-            if let Ok(keys) = self.keys().await
-                && self.last.as_ref().is_none_or(|last| !last.same(&keys))
-            {
-                return;
-            }
-        }
+        let this = &*self;
+        let is_news = |keys: &Keys| this.last.as_ref().is_none_or(|last| !last.same(keys));
+        until_news(|| this.keys(), is_news).await;
     }
 }
 
@@ -188,6 +177,7 @@ mod tests {
     use std::{
         fs,
         sync::{Arc, Mutex},
+        time::Duration,
     };
 
     use tokio::time::timeout;

@@ -21,13 +21,14 @@ use hyper_util::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::task::spawn_blocking;
 
 use super::Published;
 use crate::{
     config::{Egress, Frontegg, KeySource, Kubernetes, SecretSource},
     jwt::{KeySet, KeySetError},
     net::{self, ConnectError, Connector, NamedBy, Reach, SetupError, root_cause},
+    refresh::until_news,
 };
 
 /// How keys are fetched: as configured, or as a test has it.
@@ -107,9 +108,6 @@ pub struct Host {
 
 /// Bytes of an answer or a file.
 const LONGEST: usize = 256 * 1024;
-
-/// How often a file is looked at. Kubernetes takes up to a minute to bring a new one.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// Where an API server tells of itself (OpenID Connect Discovery 1.0).
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -239,21 +237,12 @@ impl Source for Place {
         }
     }
 
-    /// Looks at a file every few seconds: its text, not its time, since a mounted file changes by
-    /// a symlink that is put in the place of another.
+    /// Waits until there are other keys in the file.
     async fn changed(&mut self) {
         let Self::File(path, last) = self else {
             return std::future::pending().await;
         };
-        loop {
-            sleep(LOOK).await;
-            // a file that can't be read is the next fetch's trouble
-            if let Ok(text) = read(path).await
-                && last.as_ref() != Some(&text)
-            {
-                return;
-            }
-        }
+        until_news(|| read(path), |text| last.as_ref() != Some(text)).await;
     }
 }
 
