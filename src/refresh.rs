@@ -5,6 +5,7 @@
 //! the next fetch, and so on for ever. A failure takes nothing away: what is held stays, and the
 //! fetch is tried again after pauses that grow. Requests have [`Reader`]s: they take the value of
 //! the moment, wait for one that they can use, or force a fetch, which is granted every so often.
+//! What is read from files is looked at again and again: [`until_news`].
 //!
 //! # Why a watch channel
 //!

@@ -127,15 +127,17 @@ impl Problems {
 
     /// Whether something is known about this key, what it is within, or what is within it.
     pub(super) fn touch(&self, key: &str) -> bool {
-        self.is_partial()
-            || self.0.iter().any(|known| {
-                known.key == key || is_within(key, &known.key) || is_within(&known.key, key)
-            })
+        self.0.iter().any(|known| {
+            known.key == key || is_within(key, &known.key) || is_within(&known.key, key)
+        })
     }
 
-    /// Whether a whole source could not be read: what is set nowhere else may be set there.
-    pub(super) fn is_partial(&self) -> bool {
-        self.0.iter().any(|known| known.key.is_empty())
+    /// Whether a whole file could not be read: what is set nowhere else may be set there.
+    pub(super) fn lack_a_file(&self) -> bool {
+        let is_file = |known: &Problem| matches!(known.origin, Origin::File { .. });
+        self.0
+            .iter()
+            .any(|known| known.key.is_empty() && is_file(known))
     }
 
     /// One by one, in the order in which they were found.
@@ -221,8 +223,5 @@ mod tests {
         }
         assert_eq!(problems.0, [problem("listen"), elsewhere]);
         assert!(problems.touch("listen.tls") && !problems.touch("admin"));
-        assert!(!problems.is_partial());
-        problems.add(problem(""));
-        assert!(problems.is_partial() && problems.touch("admin"));
     }
 }

@@ -26,7 +26,8 @@ pub(super) fn listeners(reader: &mut Reader<'_>, has_callers: bool) -> Vec<Liste
         let open = listen.addresses.iter().find(|bind| !bind.is_local());
         let key = format!("{table}.address");
         let Some(open) = open else { continue };
-        if !has_callers && !reader.problems.touch("callers") {
+        let callers_unknown = reader.problems.touch("callers") || reader.problems.lack_a_file();
+        if !has_callers && !callers_unknown {
             reader.problem(
                 &key,
                 format!("{open} is reached from other machines, and nobody is named who may call"),

@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
         what: impl Into<String>,
         mend: impl Into<String>,
     ) {
-        if self.problems.is_partial() {
+        if self.problems.lack_a_file() {
             return;
         }
         self.add(Problem {

@@ -143,6 +143,39 @@ const SEVERAL: &[(&[&str], &[&str])] = &[
     (&["callers=[{ name = \"a\", service_account = \"shop/login\" }]", "kubernetes={ jwks_url = \"http://i\", audience = \"\", ca_file = \"/nowhere\" }"], &["kubernetes.jwks_url: is not https", "kubernetes.audience: is empty", "/nowhere holds no certificate"]),
 ];
 
+/// The keys of all problems of these files, which aren't there, and assignments, in order.
+fn told(files: &[&str], set: &[&str]) -> Vec<String> {
+    let folder = tempfile::TempDir::new().unwrap();
+    let sources = Sources {
+        files: files.iter().map(|name| folder.path().join(name)).collect(),
+        set: set.iter().map(|&text| text.to_owned()).collect(),
+        ..Sources::default()
+    };
+    let problems = load(&sources).unwrap_err();
+    let mut keys: Vec<_> = problems.iter().map(|problem| problem.key.clone()).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn what_a_file_that_cannot_be_read_may_have_said_is_not_missed() {
+    let open = "listen.address=0.0.0.0:8080";
+    assert_eq!(told(&["gone.toml"], &[open]), [""]);
+    assert_eq!(
+        told(&["gone.toml"], &["limits.mode=x"]),
+        ["", "limits.mode"]
+    );
+}
+
+#[test]
+fn an_assignment_that_is_none_hides_nothing() {
+    let needed = ["audit.key", "frontegg.api_key", "frontegg.client_id"];
+    assert_eq!(told(&[], &["nonsense"])[1..], needed);
+    let open = told(&[], &["nonsense", "listen.address=0.0.0.0:8080"]);
+    assert_eq!(open[1..4], needed);
+    assert_eq!((open[0].as_str(), open[4].as_str()), ("", "listen.address"));
+}
+
 #[test]
 fn several_mistakes_are_told_at_once_each_by_itself() {
     for (sets, pieces) in SEVERAL {
