@@ -21,7 +21,8 @@ use crate::{
     config::{Sources, load},
     sandbox::{
         help,
-        home::{Home, Setting},
+        home::Home,
+        setting::Setting,
         tour::{Page, Tour, TourError},
         vendor::{SentCode, Vendor, VendorOptions},
     },

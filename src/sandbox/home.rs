@@ -8,7 +8,6 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
-    net::SocketAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -16,6 +15,7 @@ use std::{
 use super::{
     certs::{Authority, CertificateError},
     random,
+    setting::Setting,
     vendor::Vendor,
     world::seed,
 };
@@ -65,19 +65,6 @@ pub struct Home {
     kept: bool,
     /// Locked, so that one sandbox at a time writes here.
     _lock: File,
-}
-
-/// What the gateway's configuration depends on.
-#[derive(Clone, Debug)]
-pub struct Setting {
-    /// Where the gateway listens.
-    pub listen: SocketAddr,
-    /// Where its admin listener is.
-    pub admin: SocketAddr,
-    /// The stand-in's origin.
-    pub vendor: String,
-    /// What the gateway logs.
-    pub log: &'static str,
 }
 
 impl Home {
@@ -146,7 +133,7 @@ impl Home {
             write(&key, &random::token())?;
         }
         let path = self.folder.join("gateway.toml");
-        write(&path, &configuration(&self.folder, setting))?;
+        write(&path, &setting.configuration(&self.folder))?;
         Ok(path)
     }
 
@@ -219,55 +206,6 @@ impl Drop for Home {
     }
 }
 
-/// The gateway's configuration.
-fn configuration(folder: &Path, setting: &Setting) -> String {
-    let Setting {
-        listen,
-        admin,
-        vendor,
-        log,
-    } = setting;
-    let file = |name: &str| quoted(&folder.join(name).to_string_lossy());
-    let [ca, api_key, output, audit_key] =
-        ["ca.pem", "api-key", "audit.log", "audit-key"].map(file);
-    let (client_id, tenant) = (seed::CLIENT_ID, seed::ACME);
-    format!(
-        r#"# The gateway of `mfa-gateway sandbox`, which writes this file at each start, with its own
-# folder and ports. While it runs, change something here and send it SIGHUP to try that out.
-# The users, the credential and the vendor are made up: nothing in here is a secret.
-
-[listen]
-address = "{listen}"
-
-[admin]
-address = "{admin}"
-
-[frontegg]
-# The stand-in instead of a region, and the CA that signed its certificate.
-identity_url = "{vendor}"
-auth_url     = "{vendor}/auth/vendor/"
-ca_file      = {ca}
-client_id    = "{client_id}"
-api_key_file = {api_key}
-
-[subject]
-# A guard: requests for another tenant than Acme are refused.
-tenant = "{tenant}"
-
-[limits.upstream.recover]
-# The stand-in, like the vendor, takes ten recoveries a minute from one address.
-attempts = 10
-
-[audit]
-output   = {output}
-key_file = {audit_key}
-
-[telemetry]
-log = "{log}"
-"#
-    )
-}
-
 /// Whether there is something in the folder, and no sandbox put it there.
 fn is_foreign(folder: &Path) -> io::Result<bool> {
     Ok(fs::read_dir(folder)?.next().is_some() && !folder.join(LOCK).try_exists()?)
@@ -282,11 +220,6 @@ fn lock(folder: &Path) -> Result<File, HomeError> {
         Err(TryLockError::WouldBlock) => Err(HomeError::InUse(folder.to_owned())),
         Err(TryLockError::Error(cause)) => Err(at(&path)(cause)),
     }
-}
-
-/// A TOML string. JSON's form is one too, escapes included.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> HomeError + '_ {
@@ -325,24 +258,8 @@ fn write(path: &Path, text: &str) -> Result<(), HomeError> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::*;
+    use super::{super::setting::tests::setting, *};
     use crate::config::{Sources, load};
-
-    fn setting() -> Setting {
-        Setting {
-            listen: "127.0.0.1:8080".parse().unwrap(),
-            admin: "127.0.0.1:9090".parse().unwrap(),
-            vendor: "https://127.0.0.1:8443".to_owned(),
-            log: "info",
-        }
-    }
-
-    #[test]
-    fn the_shipped_example_is_what_is_written() {
-        let shipped = include_str!("../../config/sandbox.toml");
-        let folder = Path::new("/var/lib/mfa-gateway-sandbox");
-        assert_eq!(configuration(folder, &setting()), shipped);
-    }
 
     #[test]
     fn the_configuration_is_right_whatever_the_folder_is_called() {

@@ -9,7 +9,8 @@
 //! - [`world`]: tenants, users, factors, and the [seeded](world::seed) ones
 //! - [`certs`]: the CA, and certificates that are good, expired, foreign or another host's
 //! - [`tokens`]: the environment's tokens, users' JWTs and their JWKS
-//! - [`home`]: the folder of a sandbox, with the configuration of the gateway in front of it
+//! - [`home`]: the folder of a sandbox
+//! - [`setting`]: the configuration of the gateway in front of it, in that folder
 //! - [`tour`]: makes the main job's calls, shows and checks what happens
 //! - [`help`]: the same calls as `curl` lines
 //! - [`webauthn`]: what an authenticator would send, as far as the stand-in looks at it
@@ -20,6 +21,7 @@ pub mod help;
 pub mod home;
 mod locked;
 mod random;
+pub mod setting;
 pub mod tokens;
 pub mod tour;
 pub mod vendor;
